@@ -1,0 +1,64 @@
+# `make dev` runs the server, `make test` the tests; both set everything up first.
+# A machine needs Python 3.11 or later, make, and a compiler only where no wheel fits.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+JOBS   ?= 2
+ARGS   ?=
+
+.PHONY: setup dev test check fix docs bench fuzz lock clean help
+.DEFAULT_GOAL := help
+
+help:    ## list the targets
+	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## a virtual environment with exactly what the lock names
+
+# Only when the lock changed: the editable install follows the sources by itself.
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Veredus needs Python 3.11 or later; say make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+dev: setup ## the server on 127.0.0.1:8580 with demo accounts; ARGS='--ephemeral' and others go to it
+	$(BIN)/veredus dev $(ARGS)
+
+test: setup ## every test that needs no outside service; ARGS='-k name' and others go to pytest
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+check: setup ## format, lint, types, layers, spelling, house rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/codespell
+	$(BIN)/python -m pytest -q tests/house
+
+fix: setup ## let the tools repair what they can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: setup ## write the reference parts of docs/cli.md and docs/configuration.md
+	$(BIN)/python -m tools.docs
+
+bench: setup ## measure, and write the table of docs/benchmarks.md
+	$(BIN)/python -m tools.bench $(ARGS)
+
+fuzz: setup ## the fuzz targets, one minute each; ARGS='--seconds 600' for longer
+	$(BIN)/python -m tools.fuzz $(ARGS)
+
+# Hashes of every platform's files, no address of any index: where packages come from is the machine's own choice.
+UV_LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+           --no-emit-index-url --no-emit-find-links --no-header --no-annotate
+
+lock: setup ## the newest versions that pyproject.toml allows
+	$(UV_LOCK) --upgrade --output-file requirements.lock
+	$(UV_LOCK) --upgrade --constraint requirements.lock --group dev --output-file requirements-dev.lock
+
+clean: ## what was built or cached, not your data
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

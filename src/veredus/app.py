@@ -1,0 +1,238 @@
+"""The one place that names implementations: from settings to running servers."""
+
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from importlib.metadata import entry_points
+
+import structlog
+from msgspec import Struct
+from prometheus_client import CollectorRegistry
+
+from veredus.auth.accounts import Accounts
+from veredus.auth.authenticator import StoreAuthenticator
+from veredus.auth.directory import StoreDirectory
+from veredus.auth.password import PasswordVerifier
+from veredus.auth.tables import TABLES as AUTH_TABLES
+from veredus.blob.file import FileBlobs
+from veredus.blob.memory import MemoryBlobs
+from veredus.blobs.methods import CAPABILITY as BLOB_CAPABILITY
+from veredus.blobs.methods import account_capability as blob_capability
+from veredus.blobs.methods import blob_methods
+from veredus.config.settings import Config
+from veredus.delivery.inbound import CatchAll, Inbound
+from veredus.engine.api import Engine
+from veredus.engine.blobs import UPLOADS, load
+from veredus.engine.call import Services
+from veredus.engine.core import BLOB_COPY
+from veredus.engine.filters import compile_filter
+from veredus.engine.limits import Limits
+from veredus.engine.registry import Registry
+from veredus.engine.session import Capability
+from veredus.http.app import HttpApp
+from veredus.http.server import HttpServer
+from veredus.http.server import serve as serve_http
+from veredus.http.settings import HttpSettings
+from veredus.lmtp.server import serve as serve_lmtp
+from veredus.mail.email.admit import Admission, EmailLimits
+from veredus.mail.email.body import part_reader
+from veredus.mail.email.type import account_capability, email_type
+from veredus.mail.mailbox import MailboxLimits, mailbox_type
+from veredus.mail.mailbox_shape import CAPABILITY as MAIL_CAPABILITY
+from veredus.mail.provision import provision
+from veredus.mail.snippet import SnippetMethod
+from veredus.mail.thread import THREAD
+from veredus.ports import BlobStore, Clock, Store
+from veredus.quota.type import QUOTA, charge, set_limits
+from veredus.reception import Limits as ReceptionLimits
+from veredus.reception import Server as ReceptionServer
+from veredus.schema import DataType, Method
+from veredus.smtp.server import serve as serve_smtp
+from veredus.store.memory import MemoryStore
+from veredus.store.sqlite import SQLiteStore
+from veredus.wire.types import Id
+
+log = structlog.get_logger()
+
+# Where packages declare data types of their own (docs/plugins.md).
+PLUGINS = "veredus.data_types"
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class App(Struct):
+    """Everything that runs in one process, without its sockets."""
+
+    config: Config
+    store: Store
+    blobs: BlobStore
+    directory: StoreDirectory
+    accounts: Accounts
+    authenticator: StoreAuthenticator
+    admission: Admission
+    registry: Registry
+    engine: Engine
+    clock: Clock
+    metrics: CollectorRegistry
+
+    async def add_account(self, address: str, password: str | None, name: str | None = None) -> Id:
+        """A user with a ready account: mailboxes with roles, and quota."""
+        account = await self.accounts.add_user(address, password, name)
+        await self.make_ready(account)
+        return account
+
+    async def make_ready(self, account: Id) -> None:
+        """Give an account what it lacks."""
+        async with self.store.write(account) as tx:
+            await provision(tx)
+            quota = self.config.quota
+            await set_limits(tx, quota.default_octets, quota.default_messages)
+        self.directory.drop()
+
+    async def ready(self) -> list[str]:
+        """What keeps the server from serving; empty when nothing does."""
+        try:
+            async with self.store.read("system") as snapshot:
+                await snapshot.state("User")
+        except Exception as error:  # whatever it is, it is the answer
+            return [f"store: {error}"]
+        return []
+
+
+def plugin_types() -> list[DataType]:
+    """The data types that installed packages declare."""
+    found = []
+    for entry in entry_points(group=PLUGINS):
+        loaded = entry.load()
+        found += [loaded] if isinstance(loaded, DataType) else list(loaded)
+    return found
+
+
+def build_registry(config: Config, blobs: BlobStore, extra: Sequence[DataType]) -> tuple[Registry, Admission]:
+    """All data types and methods."""
+    limits = config.limits
+    email_limits = EmailLimits(
+        limits.max_mailboxes_per_email, limits.max_keywords_per_email, limits.max_size_attachments_per_email
+    )
+    admission = Admission(blobs, charge, email_limits)
+    mailbox_limits = MailboxLimits(limits.max_mailbox_depth, limits.max_size_mailbox_name)
+    reader = part_reader(blobs, load)
+    capability = account_capability(admission, mailbox_limits.max_depth, mailbox_limits.max_name_size)
+    email = email_type(admission, reader, config.hostname, capability)
+    types = [mailbox_type(mailbox_limits, charge), THREAD, email, QUOTA, *extra]
+    methods: list[tuple[str, Method]] = [
+        ("urn:ietf:params:jmap:core", BLOB_COPY),
+        (MAIL_CAPABILITY, SnippetMethod(compile_filter, email, reader).method()),
+        *((BLOB_CAPABILITY, method) for method in blob_methods()),
+    ]
+    capabilities = {BLOB_CAPABILITY: Capability({}, blob_capability())}
+    return Registry(types, methods, capabilities), admission
+
+
+async def _open_store(config: Config, registry: Registry, clock: Clock) -> Store:
+    tables = [*registry.tables(), *AUTH_TABLES, UPLOADS]
+    if config.storage.url == "memory":
+        return MemoryStore(tables, clock)
+    return await SQLiteStore.open(config.data_dir / "veredus.db", tables, clock)
+
+
+async def _open_blobs(config: Config) -> BlobStore:
+    if config.blobs.url == "memory":
+        return MemoryBlobs()
+    return await FileBlobs.at(config.data_dir / "blobs")
+
+
+@asynccontextmanager
+async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -> AsyncIterator[App]:
+    """Open stores and build what works on them. ``types``: beside ours; None: those of installed packages."""
+    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        blobs = await _open_blobs(config)
+        stack.push_async_callback(blobs.close)
+        registry, admission = build_registry(config, blobs, plugin_types() if types is None else types)
+        store = await _open_store(config, registry, clock)
+        stack.push_async_callback(store.close)
+        separator = config.mail.subaddress_separator or ""
+        directory = StoreDirectory(store, separator=separator)
+        verifier = PasswordVerifier()
+        stack.push_async_callback(verifier.close)
+        limits = Limits(
+            max_size_upload=config.limits.max_size_upload,
+            max_concurrent_upload=config.limits.max_concurrent_upload,
+            max_size_request=config.limits.max_size_request,
+            max_concurrent_requests=config.limits.max_concurrent_requests,
+            max_calls_in_request=config.limits.max_calls_in_request,
+            max_objects_in_get=config.limits.max_objects_in_get,
+            max_objects_in_set=config.limits.max_objects_in_set,
+        )
+        yield App(
+            config=config,
+            store=store,
+            blobs=blobs,
+            directory=directory,
+            accounts=Accounts(store),
+            authenticator=StoreAuthenticator(directory, verifier, config.auth.cache_ttl),
+            admission=admission,
+            registry=registry,
+            engine=Engine(registry, Services(store, blobs, directory, clock, limits)),
+            clock=clock,
+            metrics=CollectorRegistry(),
+        )
+
+
+class Running(Struct):
+    """The open sockets of an app."""
+
+    http: HttpServer
+    smtp: ReceptionServer | None
+    lmtp: ReceptionServer | None
+
+
+@asynccontextmanager
+async def serve(app: App, *, catch_all: CatchAll = CatchAll()) -> AsyncIterator[Running]:
+    """Open all sockets of the configuration; on exit what is in flight ends, then they close."""
+    config = app.config
+    tls = (str(config.tls.cert), str(config.tls.key)) if config.tls.mode == "files" else None
+    inbound = Inbound(app.store, app.blobs, app.directory, app.admission, app.clock, catch_all)
+    context = None
+    if tls is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*tls)
+    async with AsyncExitStack() as stack:
+        http = await serve_http(_http_app(app), config.http.listen, tls=tls)
+        stack.push_async_callback(http.close)
+        mail: list[ReceptionServer | None] = []
+        for listen, size, start in (
+            (config.smtp.listen, config.smtp.max_size, serve_smtp),
+            (config.lmtp.listen, config.smtp.max_size, serve_lmtp),
+        ):
+            if not listen:
+                mail.append(None)
+                continue
+            limits = ReceptionLimits(message_size=size)
+            server = await start(listen, inbound, hostname=config.hostname, limits=limits, tls=context)
+            stack.push_async_callback(server.close)
+            mail.append(server)
+        yield Running(http, *mail)
+
+
+def _http_app(app: App) -> HttpApp:
+    config = app.config
+    settings = HttpSettings(
+        max_size_request=config.limits.max_size_request,
+        max_size_upload=config.limits.max_size_upload,
+        max_concurrent_requests=config.limits.max_concurrent_requests,
+        max_concurrent_upload=config.limits.max_concurrent_upload,
+        public_url=config.http.public_url,
+        trusted_proxies=config.http.trusted_proxies,
+        cors_origins=config.http.cors_origins,
+        metrics=config.metrics.enabled and config.metrics.listen is None,
+    )
+    return HttpApp(app.engine, app.authenticator, settings=settings, ready=app.ready, registry=app.metrics)

@@ -1,0 +1,78 @@
+"""Authentication of requests: Basic with a password or app token, Bearer with an app token (RFC 7617, 6750)."""
+
+import base64
+import binascii
+import hashlib
+
+from veredus.auth.directory import StoreDirectory
+from veredus.auth.password import CredentialCache, PasswordVerifier
+from veredus.ports import Authenticator, Identity
+
+# Makes secrets easy to recognise, in logs and by scanners.
+TOKEN_PREFIX = "vrd_"  # noqa: S105 - the prefix, not a secret
+
+
+def digest_of(secret: str) -> str:
+    """How a token is stored. It is random and long, so a fast hash is enough (DESIGN.md §5)."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class StoreAuthenticator:
+    """Authenticator (ports) over a StoreDirectory."""
+
+    def __init__(self, directory: StoreDirectory, verifier: PasswordVerifier, cache_ttl_s: float) -> None:
+        self._directory, self._verifier, self._ttl_s = directory, verifier, cache_ttl_s
+        self._cache = CredentialCache(ttl_s=cache_ttl_s)
+        self._epoch = -1
+
+    def challenge(self) -> str:
+        return 'Basic realm="JMAP", charset="UTF-8"'
+
+    async def authenticate(self, authorization: str) -> Identity | None:
+        epoch = await self._directory.fresh()
+        if epoch != self._epoch:
+            # A password, token or user may have changed: every credential is checked anew.
+            self._cache, self._epoch = CredentialCache(ttl_s=self._ttl_s), epoch
+        cache = self._cache
+        identity = cache.recall(authorization)
+        if identity is None:
+            started = cache.epoch
+            identity = await self._check(authorization)
+            if identity is not None:
+                cache.remember(authorization, identity, epoch=started)
+        return identity
+
+    async def _check(self, authorization: str) -> Identity | None:
+        scheme, _, value = authorization.partition(" ")
+        match scheme.lower():
+            case "bearer":
+                return await self._token(value.strip(), None)
+            case "basic":
+                return await self._basic(value.strip())
+        return None
+
+    async def _basic(self, value: str) -> Identity | None:
+        try:
+            user, colon, password = base64.b64decode(value, validate=True).decode("utf-8").partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+        if not colon:
+            return None
+        if password.startswith(TOKEN_PREFIX):
+            return await self._token(password, user)
+        record = await self._directory.user(user.lower())
+        if not await self._verifier.verify(record["password"] if record else None, password):
+            return None
+        return Identity(user.lower(), "password") if record else None
+
+    async def _token(self, secret: str, user: str | None) -> Identity | None:
+        """The identity behind a token; with ``user``, only if it is that user's."""
+        token = await self._directory.token(digest_of(secret))
+        if token is None or (user is not None and token["user"] != user.lower()):
+            return None
+        if await self._directory.user(token["user"]) is None:
+            return None
+        return Identity(token["user"], token["id"], token["scope"])
+
+
+_: type[Authenticator] = StoreAuthenticator

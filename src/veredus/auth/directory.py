@@ -1,0 +1,100 @@
+"""The directory in the store: who exists, which accounts they use, which address belongs to whom.
+
+Read often and changed rarely, by this process or by a command beside it. So everything is cached,
+and the cache is dropped when the state of the system account has moved, which is looked at once a
+second at most: a change made elsewhere counts within a second.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+from veredus.auth.tables import SYSTEM, TABLES
+from veredus.conditions import Eq
+from veredus.ports import AccountInfo, Directory, Store
+from veredus.wire.types import Id, JsonObject
+
+_LOOK_EVERY_S = 1.0
+_CACHED = 10_000
+
+
+class StoreDirectory:
+    """Directory (ports) over the records of ``auth.tables``."""
+
+    def __init__(self, store: Store, *, separator: str = "+", now: Callable[[], float] = time.monotonic) -> None:
+        """``separator``: between the local part and the detail of a sub-address (RFC 5233)."""
+        self._store, self._separator, self._now = store, separator, now
+        self._accounts: dict[str, tuple[AccountInfo, ...]] = {}
+        self._users: dict[str, JsonObject | None] = {}
+        self._looked_at = float("-inf")
+        self._state: tuple[int, ...] = ()
+        # Rises when what is cached was dropped; whoever caches more looks at it.
+        self.epoch = 0
+
+    async def fresh(self) -> int:
+        """Drop what is cached if something changed; gives the epoch."""
+        now = self._now()
+        if now - self._looked_at >= _LOOK_EVERY_S:
+            self._looked_at = now
+            async with self._store.read(SYSTEM) as snapshot:
+                state = tuple([await snapshot.state(table.name) for table in TABLES])
+            if state != self._state:
+                self._state = state
+                self.drop()
+        return self.epoch
+
+    def drop(self) -> None:
+        """Forget what is cached: something was changed here."""
+        self._accounts.clear()
+        self._users.clear()
+        self.epoch += 1
+
+    async def user(self, name: str) -> JsonObject | None:
+        """The record of an enabled user."""
+        await self.fresh()
+        if name not in self._users:
+            if len(self._users) >= _CACHED:
+                self._users.clear()
+            async with self._store.read(SYSTEM) as snapshot:
+                found = await snapshot.get("User", [name])
+            self._users[name] = found[0] if found and not found[0]["disabled"] else None
+        return self._users[name]
+
+    async def token(self, digest: str) -> JsonObject | None:
+        """The token with this digest of its secret."""
+        async with self._store.read(SYSTEM) as snapshot:
+            found = await snapshot.get("Token", await snapshot.select("Token", Eq("digest", digest)))
+        return found[0] if found else None
+
+    async def accounts(self, user: str) -> Sequence[AccountInfo]:
+        await self.fresh()
+        found = self._accounts.get(user)
+        if found is None:
+            if len(self._accounts) >= _CACHED:
+                self._accounts.clear()
+            found = self._accounts[user] = await self._load_accounts(user)
+        return found
+
+    async def _load_accounts(self, user: str) -> tuple[AccountInfo, ...]:
+        async with self._store.read(SYSTEM) as snapshot:
+            owned = await snapshot.get("Account", await snapshot.select("Account", Eq("owner", user)))
+            grants = await snapshot.get("Grant", await snapshot.select("Grant", Eq("user", user)))
+            shared = {a["id"]: a for a in await snapshot.get("Account", [grant["account"] for grant in grants])}
+        infos = [AccountInfo(account["id"], account["name"], True, "write") for account in owned]
+        for grant in grants:
+            account = shared.get(grant["account"])
+            if account is not None and account["owner"] != user:
+                infos.append(AccountInfo(account["id"], account["name"], False, grant["access"]))
+        return tuple(infos)
+
+    async def resolve(self, recipient: str) -> Id | None:
+        local, at, domain = recipient.lower().rpartition("@")
+        if not at:
+            local, domain = domain, ""
+        plain = local.split(self._separator, 1)[0] if self._separator else local
+        wanted = [f"{name}@{domain}" if at else name for name in dict.fromkeys((local, plain)) if name]
+        async with self._store.read(SYSTEM) as snapshot:
+            found = await snapshot.get("Address", wanted)
+        return found[0]["account"] if found else None
+
+
+_: type[Directory] = StoreDirectory

@@ -1,0 +1,54 @@
+"""What the commands share: finding the settings, and ending with one clear line."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from veredus.config import Loaded
+
+# 0 is success.
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+EXIT_PROBLEMS = 3  # a check ran, and found something
+
+# The option of every command that reads: ``as_json: Json = False``.
+Json = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
+
+
+class Failure(Exception):
+    """A command cannot do its work. The text is the whole message: what, and where possible the remedy."""
+
+    def __init__(self, text: str, exit_code: int = EXIT_FAILURE) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """The options that stand before (or after) any command."""
+
+    config: Path | None = None
+    data_dir: Path | None = None
+    verbose: bool = False
+
+    def load(self, **overrides: object) -> "Loaded":
+        """The settings of this invocation. Overrides by key, ``__`` for the dot: ``http__listen=[…]``."""
+        from veredus import config
+
+        given: dict[str, object] = {"data_dir": self.data_dir, "log.level": "debug" if self.verbose else None}
+        given |= {key.replace("__", "."): value for key, value in overrides.items()}
+        return config.load(self.config or config.find_file(os.environ), os.environ, given)
+
+
+def invocation(ctx: typer.Context) -> Invocation:
+    """The Invocation that the main callback stored."""
+    return ctx.ensure_object(Invocation)
+
+
+def write_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,0 +1,100 @@
+"""The command tree. Each group is one file here; anything heavy is imported inside the commands."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from veredus import __version__
+from veredus.cli import config
+from veredus.cli.common import EXIT_FAILURE, EXIT_USAGE, Failure, Invocation, Json, write_json
+
+app = typer.Typer(
+    name="veredus",
+    help="Veredus, a JMAP mail server.",
+    epilog="--config, --data-dir and --verbose may also stand after a command.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help is three times faster, and can be copied
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# One line for each group, in the order of a life with the server.
+app.add_typer(config.app, name="config")
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            help="The configuration file. Else: $VEREDUS_CONFIG, ./veredus.toml, /etc/veredus/veredus.toml.",
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="The setting data_dir for this command.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> None:
+    """Keep the options that every command shares."""
+    ctx.obj = Invocation(config, data_dir, verbose)
+
+
+@app.command()
+def version(as_json: Json = False) -> None:
+    """Say which Veredus this is."""
+    import platform
+
+    if as_json:
+        write_json({"veredus": __version__, "python": platform.python_version()})
+    else:
+        typer.echo(f"veredus {__version__} (Python {platform.python_version()})")
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; an expected failure is one line on standard error, not a traceback."""
+    from veredus.config.errors import ConfigError
+
+    try:
+        app(args=_shared_options_first(sys.argv[1:] if argv is None else argv))
+    except ConfigError as error:
+        _end("\n".join(error.problems), EXIT_USAGE)
+    except Failure as error:
+        _end(f"veredus: {error}", error.exit_code)
+    except OSError as error:
+        about = f"{error.filename}: " if error.filename else ""
+        _end(f"veredus: {about}{error.strerror or error}", EXIT_FAILURE)
+    except Exception as error:
+        from veredus.ports import Unavailable
+
+        if not isinstance(error, Unavailable):
+            raise  # a bug: its traceback is what a report needs
+        _end(f"veredus: {error}", EXIT_FAILURE)
+    raise AssertionError("typer ends the process")
+
+
+def _shared_options_first(argv: Sequence[str]) -> list[str]:
+    """`veredus serve -c x` as `veredus -c x serve`: people write the file where they think of it."""
+    first: list[str] = []
+    rest: list[str] = []
+    words = iter(argv)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word in ("-c", "--config", "--data-dir"):
+            first += [word, *(value for value in [next(words, None)] if value is not None)]
+        elif word in ("-v", "--verbose") or word.startswith(("--config=", "--data-dir=")):
+            first.append(word)
+        else:
+            rest.append(word)
+    return first + rest
+
+
+def _end(text: str, exit_code: int) -> NoReturn:
+    typer.echo(text, err=True)
+    sys.exit(exit_code)

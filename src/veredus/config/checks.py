@@ -1,0 +1,77 @@
+"""What a string setting must look like. Each check says what is wrong with its argument, or None."""
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+_IPV6_ADDRESS = re.compile(r"\[(?P<host>[^\]]*)\]:(?P<port>.*)")
+
+
+def address(text: str) -> str | None:
+    """``host:port`` or ``[ipv6]:port``; port 0 lets the system choose."""
+    in_brackets = _IPV6_ADDRESS.fullmatch(text)
+    host, _, port = (
+        text.rpartition(":") if in_brackets is None else (in_brackets["host"], ":", in_brackets["port"])
+    )
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        return 'expected "host:port" with a port from 0 to 65535'
+    if in_brackets is not None:
+        return None if _is_ip(host, 6) else "what stands in [ ] is not an IPv6 address"
+    if ":" in host:
+        return "an IPv6 address needs brackets: [::1]:8580"
+    return (
+        None
+        if _is_ip(host, 4) or hostname(host) is None
+        else f'"{host}" is neither an address nor a host name'
+    )
+
+
+def hostname(text: str) -> str | None:
+    """A host name of letters, digits and hyphens (RFC 1123 §2.1)."""
+    if len(text) <= 253 and all(_LABEL.fullmatch(label) for label in text.split(".")):
+        return None
+    return "expected a host name such as mail.example.com (an internationalised name in its xn-- form)"
+
+
+def http_url(text: str) -> str | None:
+    """An absolute http or https URL without query, fragment or user."""
+    problem = f'expected a URL such as "https://mail.example.com", got "{text}"'
+    try:
+        url = urlsplit(text)
+        usable = url.scheme in ("http", "https") and url.hostname and (url.port is None or url.port)
+    except ValueError:
+        return problem
+    return problem if not usable or url.query or url.fragment or url.username is not None else None
+
+
+def origin(text: str) -> str | None:
+    """``*``, or scheme, host and port alone (RFC 6454 §6.2), as browsers send it."""
+    if text == "*":
+        return None
+    if http_url(text) is not None or text.count("/") != 2:
+        return f'expected an origin such as "https://mail.example.com", without a path, got "{text}"'
+    return None
+
+
+def network(text: str) -> str | None:
+    """An IP address or a network in CIDR form."""
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return f'"{text}" is neither an IP address nor a network such as 10.0.0.0/8'
+    return None
+
+
+def separator(text: str) -> str | None:
+    """One character that may stand in the local part of an address unquoted (RFC 5321 §4.1.2)."""
+    return (
+        None if len(text) == 1 and text in "!#$%&'*+-/=?^_`{|}~" else "expected one character such as + or -"
+    )
+
+
+def _is_ip(text: str, version: int) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == version
+    except ValueError:
+        return False

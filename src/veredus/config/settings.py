@@ -1,0 +1,248 @@
+"""Every setting of Veredus: its name, type, default, meaning and bounds.
+
+A setting is a field ``Annotated[<type>, Setting("meaning")]``; a field whose type is one of the classes
+here is a section. `explain`, `example`, `schema` and docs/configuration.md are all derived from this file.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from veredus.config import checks
+from veredus.config.kinds import GIB, MIB, Duration, Size
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a person must know of a setting, and what its value must satisfy besides its type."""
+
+    doc: str
+    minimum: int | None = None
+    maximum: int | None = None
+    # Called with each string of the value; says what is wrong, or None.
+    check: Callable[[str], str | None] | None = None
+
+
+# JMAP numbers are UnsignedInt: 2^53 - 1 at most (RFC 8620 §1.3).
+MAX_INT = 2**53 - 1
+
+
+def _limit(doc: str, minimum: int = 1) -> Setting:
+    return Setting(doc, minimum=minimum, maximum=MAX_INT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Http:
+    """The JMAP API, uploads, downloads, health and metrics."""
+
+    listen: Annotated[
+        tuple[str, ...],
+        Setting("Addresses to listen on, `host:port` or `[ipv6]:port`.", check=checks.address),
+    ] = ("127.0.0.1:8580",)
+    public_url: Annotated[
+        str | None,
+        Setting(
+            "Where clients reach this server, for the URLs of the session object. "
+            "Not set: the host that each request names.",
+            check=checks.http_url,
+        ),
+    ] = None
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Addresses or networks of reverse proxies whose `X-Forwarded-*` headers are believed.",
+            check=checks.network,
+        ),
+    ] = ()
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Origins whose web pages may call this server, such as `https://mail.example.com`. "
+            "`*`: every origin.",
+            check=checks.origin,
+        ),
+    ] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """TLS on the HTTP listeners, when no reverse proxy does it."""
+
+    mode: Annotated[
+        Literal["off", "files"],
+        Setting("`off`: plain HTTP, for loopback or behind a proxy. `files`: TLS with `cert` and `key`."),
+    ] = "off"
+    cert: Annotated[Path | None, Setting("PEM file with the certificate and its chain.")] = None
+    key: Annotated[Path | None, Setting("PEM file with the private key.")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Smtp:
+    """SMTP reception for local accounts (RFC 5321). Nothing is relayed."""
+
+    listen: Annotated[
+        tuple[str, ...], Setting("Addresses to listen on. Empty: no SMTP.", check=checks.address)
+    ] = ()
+    max_size: Annotated[
+        Size,
+        _limit("The largest message that SMTP and LMTP take, announced with SIZE (RFC 1870)."),
+    ] = Size(50 * MIB)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lmtp:
+    """LMTP delivery from a mail transfer agent (RFC 2033)."""
+
+    listen: Annotated[
+        tuple[str, ...], Setting("Addresses to listen on. Empty: no LMTP.", check=checks.address)
+    ] = ("127.0.0.1:2424",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """Where records are kept."""
+
+    url: Annotated[
+        Literal["sqlite", "memory"],
+        Setting("`sqlite`: a database in `data_dir`. `memory`: nothing survives the process; for tests."),
+    ] = "sqlite"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blobs:
+    """Where messages and uploads are kept."""
+
+    url: Annotated[
+        Literal["file", "memory"],
+        Setting("`file`: files in `data_dir`. `memory`: nothing survives the process; for tests."),
+    ] = "file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one client may ask for. The session object announces these (RFC 8620 §2, RFC 8621 §1.3.1)."""
+
+    max_size_upload: Annotated[Size, _limit("The largest upload (maxSizeUpload).")] = Size(50 * MIB)
+    max_concurrent_upload: Annotated[
+        int, _limit("Uploads at a time from one user (maxConcurrentUpload).")
+    ] = 8
+    max_size_request: Annotated[Size, _limit("The largest API request (maxSizeRequest).", 1024)] = Size(
+        10 * MIB
+    )
+    max_concurrent_requests: Annotated[
+        int, _limit("API requests at a time from one user (maxConcurrentRequests).")
+    ] = 8
+    max_calls_in_request: Annotated[int, _limit("Method calls in one request (maxCallsInRequest).")] = 64
+    max_objects_in_get: Annotated[int, _limit("Objects of one /get (maxObjectsInGet).")] = 1000
+    max_objects_in_set: Annotated[
+        int, _limit("Objects created, updated and destroyed in one /set (maxObjectsInSet).")
+    ] = 1000
+    max_mailboxes_per_email: Annotated[
+        int | None, _limit("Mailboxes that one Email may be in (maxMailboxesPerEmail). `none`: no limit.")
+    ] = None
+    max_mailbox_depth: Annotated[
+        int | None, _limit("Levels of Mailboxes (maxMailboxDepth). `none`: no limit.")
+    ] = 20
+    max_size_mailbox_name: Annotated[
+        int,
+        _limit(
+            "The longest name of a Mailbox in UTF-8 octets (maxSizeMailboxName). RFC 8621 asks for "
+            "100 at least.",
+            100,
+        ),
+    ] = 490
+    max_size_attachments_per_email: Annotated[
+        Size, _limit("All attachments of an Email together (maxSizeAttachmentsPerEmail).")
+    ] = Size(50 * MIB)
+    max_keywords_per_email: Annotated[int, _limit("Keywords of one Email.")] = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """What a new account may use; `veredus account quota` changes it for one account (RFC 9425)."""
+
+    default_octets: Annotated[Size | None, _limit("Octets of mail in an account. `none`: no limit.", 0)] = (
+        Size(10 * GIB)
+    )
+    default_messages: Annotated[int | None, _limit("Emails in an account. `none`: no limit.", 0)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auth:
+    """How users prove who they are."""
+
+    cache_ttl: Annotated[
+        Duration,
+        Setting(
+            "How long a verified password is remembered, as a keyed hash, so that not each request pays for "
+            "argon2id. `0s`: not at all.",
+            minimum=0,
+            maximum=86_400,
+        ),
+    ] = Duration(300)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """How addresses are understood."""
+
+    subaddress_separator: Annotated[
+        str | None,
+        Setting(
+            "In `user+tag@host`, what stands between the user and the tag (RFC 5233). "
+            "`none`: no sub-addresses.",
+            check=checks.separator,
+        ),
+    ] = "+"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """What is written to standard error. The content of messages never is."""
+
+    format: Annotated[
+        Literal["auto", "text", "json"], Setting("`auto`: text on a terminal, JSON lines otherwise.")
+    ] = "auto"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Setting("The least important lines to write.")
+    ] = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """Prometheus metrics."""
+
+    enabled: Annotated[bool, Setting("Whether `/metrics` is served.")] = True
+    listen: Annotated[
+        str | None,
+        Setting("An address for `/metrics` alone. Not set: on the HTTP listeners.", check=checks.address),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that can be set."""
+
+    hostname: Annotated[
+        str,
+        Setting(
+            "The name of this server, for SMTP greetings, `Received` fields and Message-IDs.",
+            check=checks.hostname,
+        ),
+    ] = "localhost"
+    data_dir: Annotated[
+        Path, Setting("The directory of everything that is kept: database, messages, keys.")
+    ] = Path("/var/lib/veredus")
+    http: Http = field(default_factory=Http)
+    tls: Tls = field(default_factory=Tls)
+    smtp: Smtp = field(default_factory=Smtp)
+    lmtp: Lmtp = field(default_factory=Lmtp)
+    storage: Storage = field(default_factory=Storage)
+    blobs: Blobs = field(default_factory=Blobs)
+    limits: Limits = field(default_factory=Limits)
+    quota: Quota = field(default_factory=Quota)
+    auth: Auth = field(default_factory=Auth)
+    mail: Mail = field(default_factory=Mail)
+    log: Log = field(default_factory=Log)
+    metrics: Metrics = field(default_factory=Metrics)

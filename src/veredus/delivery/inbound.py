@@ -1,0 +1,88 @@
+"""What happens to a message that comes in by LMTP or SMTP: recipient, blob, Email, reply."""
+
+from collections.abc import Sequence
+
+import structlog
+from msgspec import Struct
+
+from veredus.mail.email.admit import Admission, Prepared, utc_date
+from veredus.mail.provision import inbox
+from veredus.ports import BlobStore, Clock, Directory, Store, Unavailable
+from veredus.reception import Envelope, Reply
+from veredus.schema import Changed
+from veredus.wire.errors import SetError
+from veredus.wire.ids import new_id
+from veredus.wire.types import Id
+
+log = structlog.get_logger()
+
+_DELIVERED = Reply(250, "2.1.5", "Delivered")
+_NO_SUCH_USER = Reply(550, "5.1.1", "No such recipient here")
+_FULL = Reply(552, "5.2.2", "The mailbox is full")
+_UNAVAILABLE = Reply(451, "4.3.0", "Temporary failure, try again later")
+_NOT_A_MESSAGE = Reply(550, "5.6.0", "This is not an Internet message")
+
+
+class CatchAll(Struct, frozen=True):
+    """Where mail for nobody goes (``veredus dev``): an account, or None to refuse it."""
+
+    account: Id | None = None
+
+
+class Inbound:
+    """reception.Delivery into the inboxes of local accounts."""
+
+    def __init__(
+        self,
+        store: Store,
+        blobs: BlobStore,
+        directory: Directory,
+        admission: Admission,
+        clock: Clock,
+        catch_all: CatchAll = CatchAll(),
+    ) -> None:
+        self._store, self._blobs, self._directory = store, blobs, directory
+        self._admission, self._clock, self._catch_all = admission, clock, catch_all
+
+    async def recipient(self, address: str) -> Reply | None:
+        """At RCPT: refuse whom nobody is."""
+        return None if await self._account(address) else _NO_SUCH_USER
+
+    async def _account(self, address: str) -> Id | None:
+        return await self._directory.resolve(address) or self._catch_all.account
+
+    async def deliver(self, envelope: Envelope, message: bytes) -> Sequence[Reply]:
+        """One reply per recipient; a message is stored or refused, never dropped."""
+        blob = await self._blobs.put(message, max_size=len(message))
+        try:
+            prepared = await self._admission.prepare(message, blob.id, utc_date(self._clock.now()))
+        except SetError:
+            return [_NOT_A_MESSAGE] * len(envelope.recipients)
+        delivered: dict[Id, Reply] = {}
+        replies = []
+        for address in envelope.recipients:
+            account = await self._account(address)
+            if account is None:
+                replies.append(_NO_SUCH_USER)
+                continue
+            if account not in delivered:
+                # Two addresses of one account: one copy.
+                delivered[account] = await self._deliver_to(account, prepared)
+            replies.append(delivered[account])
+        return replies
+
+    async def _deliver_to(self, account: Id, prepared: Prepared) -> Reply:
+        email = {**prepared.email, "id": new_id("e"), "keywords": {}}
+        try:
+            async with self._store.write(account) as tx:
+                email["mailboxIds"] = {await inbox(tx): True}
+                await self._admission.admit(tx, email)
+                await tx.put("Email", email, prepared.texts)
+                await self._admission.finish(tx, [Changed(None, email)])
+        except SetError as error:
+            return _FULL if error.type == "overQuota" else _UNAVAILABLE
+        except Unavailable:
+            log.warning("delivery postponed", account=account, exc_info=True)
+            return _UNAVAILABLE
+        log.info("delivered", account=account, email=email["id"], octets=email["size"])
+        return _DELIVERED

@@ -1,0 +1,54 @@
+"""The engine as the HTTP edge sees it: session, requests, upload, download (RFC 8620 §2, §3, §6)."""
+
+from collections.abc import AsyncIterator
+
+from veredus.engine import blobs as blob_access
+from veredus.engine.call import Services
+from veredus.engine.dispatch import Dispatcher
+from veredus.engine.registry import Registry
+from veredus.engine.session import Sessions
+from veredus.ports import AccountInfo, Identity
+from veredus.wire.types import JsonObject
+
+
+class Engine:
+    """Answers authenticated requests."""
+
+    def __init__(self, registry: Registry, services: Services) -> None:
+        self._services = services
+        self._dispatcher = Dispatcher(registry, services)
+        self._sessions = Sessions(registry.capabilities, services.directory, services.limits)
+
+    async def session(self, identity: Identity, base_url: str) -> tuple[bytes, str]:
+        """The Session object as JSON, and its state."""
+        return await self._sessions.get(identity, base_url)
+
+    async def process(self, body: bytes, identity: Identity, base_url: str) -> bytes:
+        """The Response to a Request, both as JSON. Raises RequestError."""
+        _, state = await self._sessions.get(identity, base_url)
+        return await self._dispatcher.process(body, identity, state)
+
+    async def upload(self, identity: Identity, account: str, type: str, chunks: AsyncIterator[bytes]) -> JsonObject:
+        """Store a blob (§6.1). Raises TooLarge, LookupError (no such account), PermissionError (read-only)."""
+        found = await self._account(identity, account)
+        if found.access != "write" or identity.scope != "write":
+            raise PermissionError("This account is read-only.")
+        services = self._services
+        blob = await services.blobs.put(chunks, max_size=services.limits.max_size_upload)
+        await blob_access.note_upload(services.store, found.id, identity.user, blob, type, services.clock.now())
+        return {"accountId": found.id, "blobId": blob.id, "type": type, "size": blob.size}
+
+    async def download(self, identity: Identity, account: str, blob_id: str) -> blob_access.Download | None:
+        """A blob (§6.2); None when the user sees no such blob or account."""
+        try:
+            found = await self._account(identity, account)
+        except LookupError:
+            return None
+        services = self._services
+        return await blob_access.find(services.store, services.blobs, found.id, identity.user, blob_id)
+
+    async def _account(self, identity: Identity, account: str) -> AccountInfo:
+        for found in await self._services.directory.accounts(identity.user):
+            if found.id == account:
+                return found
+        raise LookupError("No such account.")

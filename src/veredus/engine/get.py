@@ -1,0 +1,84 @@
+"""Foo/get (RFC 8620 §5.1)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from veredus.ports import Snapshot
+from veredus.schema import Access, Computed, DataType
+from veredus.wire.arguments import GetArguments
+from veredus.wire.errors import MethodError
+from veredus.wire.types import Id, JsonObject
+
+
+async def get(ctx: Access, type: DataType, args: GetArguments) -> JsonObject:
+    """The properties asked for of the records asked for."""
+    names = _names(type, args.properties)
+    ids = None if args.ids is None else list(dict.fromkeys(args.ids))
+    most = ctx.limit("maxObjectsInGet")
+    if ids is not None and len(ids) > most:
+        raise MethodError.request_too_large(f"At most {most} ids in one call.")
+    async with ctx.read() as snapshot:
+        if ids is None and await snapshot.count(type.name) > most:
+            raise MethodError.request_too_large(f"There are more than {most} records; ask for them by ids.")
+        state = await snapshot.state(type.name)
+        found = await _records(ctx, snapshot, type, ids, names, args)
+    response: JsonObject = {"accountId": args.account_id, "state": str(state), "list": found, "notFound": []}
+    if ids is not None and len(found) != len(ids):
+        there = {record["id"] if isinstance(record, dict) else record.id for record in found}
+        response["notFound"] = [id for id in ids if id not in there]
+    return response
+
+
+def _names(type: DataType, asked: list[str] | None) -> list[str]:
+    """The properties to give, without id and repetitions."""
+    if asked is None:
+        names: Sequence[str] = tuple(type.visible) if type.default_properties is None else type.default_properties
+        extra = [] if type.default_properties is not None else _computed_names(type)
+        return [name for name in (*names, *extra) if name != "id"]
+    for name in asked:
+        if name not in type.visible and not any(computed.covers(name) for computed in type.computed):
+            raise MethodError.invalid_arguments(f"{type.name} has no property {name[:100]!r}.")
+    return [name for name in dict.fromkeys(asked) if name != "id"]
+
+
+def _computed_names(type: DataType) -> list[str]:
+    return [name for computed in type.computed for name in computed.names if not name.endswith(":")]
+
+
+async def _records(
+    ctx: Access, snapshot: Snapshot, type: DataType, ids: list[Id] | None, names: list[str], args: GetArguments
+) -> Sequence[Any]:
+    if all(name in type.visible for name in names):
+        projected: list[Struct] = await snapshot.project(type.name, ids, names)
+        return projected
+    stored = {name for name in names if name in type.visible}
+    used = [
+        (computed, mine)
+        for computed in type.computed
+        if (mine := [name for name in names if name not in stored and computed.covers(name)])
+    ]
+    needs = stored.union(*(computed.needs for computed, _ in used))
+    records = await snapshot.get(type.name, ids, needs)
+    return await complete(ctx, snapshot, records, [name for name in names if name in stored], used, args)
+
+
+async def complete(
+    ctx: Access,
+    snapshot: Snapshot,
+    records: list[JsonObject],
+    stored: Sequence[str],
+    used: Sequence[tuple[Computed, list[str]]],
+    args: GetArguments,
+) -> list[JsonObject]:
+    """``records`` reduced to id and the ``stored`` properties, with the computed ones added."""
+    complete = [{"id": record["id"], **{name: record.get(name) for name in stored}} for record in records]
+    for computed, names in used:
+        try:
+            values = await computed.run(ctx, snapshot, records, names, args)
+        except ValueError as error:
+            raise MethodError.invalid_arguments(str(error)) from None
+        for record, more in zip(complete, values, strict=True):
+            record.update(more)
+    return complete

@@ -1,0 +1,53 @@
+"""The limits of the core capability (RFC 8620 §2), and the counting of what is in flight."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from msgspec import Struct
+
+from veredus.formats.collation import ALGORITHMS
+from veredus.wire.errors import RequestError
+from veredus.wire.types import JsonObject
+
+
+class Limits(Struct, frozen=True, rename="camel", kw_only=True):
+    """The members of ``urn:ietf:params:jmap:core``; sizes in octets."""
+
+    max_size_upload: int = 50 * 1024 * 1024
+    max_concurrent_upload: int = 8
+    max_size_request: int = 10 * 1024 * 1024
+    max_concurrent_requests: int = 8
+    max_calls_in_request: int = 64
+    max_objects_in_get: int = 1000
+    max_objects_in_set: int = 1000
+
+    def to_json(self) -> JsonObject:
+        """The core capability object."""
+        return {**self.by_name(), "collationAlgorithms": list(ALGORITHMS)}
+
+    def by_name(self) -> dict[str, int]:
+        """The limits by their wire names."""
+        values = [getattr(self, field) for field in self.__struct_fields__]
+        return dict(zip(self.__struct_encode_fields__, values, strict=True))
+
+
+class InFlight:
+    """How many requests of one kind each user has running."""
+
+    def __init__(self, name: str, most: int) -> None:
+        self._name, self._most = name, most
+        self._running: Counter[str] = Counter()
+
+    @contextmanager
+    def one(self, user: str) -> Iterator[None]:
+        """Count one more while the block runs; raises RequestError "limit" beyond the most allowed."""
+        if self._running[user] >= self._most:
+            raise RequestError.over_limit(self._name, f"At most {self._most} at once.", status=429)
+        self._running[user] += 1
+        try:
+            yield
+        finally:
+            self._running[user] -= 1
+            if not self._running[user]:
+                del self._running[user]

@@ -1,0 +1,78 @@
+"""Foo/queryChanges (RFC 8620 §5.6).
+
+Every record that changed since the old state may have left the results, entered them or moved.
+All of them are reported as removed, and those in the results now as added with their index: what
+§5.6 asks for when filter or sort include a mutable property, and permits otherwise.
+"""
+
+from veredus.conditions import In
+from veredus.engine.filters import plan
+from veredus.engine.query import all_ids
+from veredus.engine.states import parse_state
+from veredus.ports import Snapshot
+from veredus.schema import Access, DataType, QueryPlan
+from veredus.wire.arguments import QueryChangesArguments
+from veredus.wire.errors import MethodError
+from veredus.wire.types import Id, JsonObject
+
+# Beyond so many changed records the client does better to query again.
+MOST = 20_000
+
+
+async def query_changes(ctx: Access, type: DataType, args: QueryChangesArguments) -> JsonObject:
+    """How to splice a cached list of ids into the list of now."""
+    made = plan(type, args)
+    since = parse_state(args.since_query_state)
+    async with ctx.read() as snapshot:
+        state = await snapshot.state(type.name)
+        touched, gone = await _touched(snapshot, type, made, since)
+        ids = await all_ids(snapshot, type, made, args) if touched or args.calculate_total else []
+    added = [{"id": id, "index": index} for index, id in enumerate(ids) if id in touched]
+    removed = [*gone, *touched]
+    if args.max_changes is not None and len(added) + len(removed) > args.max_changes:
+        raise MethodError.too_many_changes()
+    response: JsonObject = {
+        "accountId": args.account_id,
+        "oldQueryState": args.since_query_state,
+        "newQueryState": str(state),
+        "removed": removed,
+        "added": added,
+    }
+    if args.calculate_total:
+        response["total"] = len(ids)
+    return response
+
+
+async def _touched(
+    snapshot: Snapshot, type: DataType, made: QueryPlan, since: int
+) -> tuple[dict[Id, None], list[Id]]:
+    """Existing records that may have moved in the results, and destroyed ones."""
+    found = await snapshot.changes(type.name, since, MOST)
+    if found is None or found.has_more:
+        raise MethodError.cannot_calculate_changes()
+    touched = dict.fromkeys([*found.created, *found.updated])
+    if type.rearrange and (touched or found.destroyed):
+        # In a tree every record moves with its ancestors.
+        touched.update(dict.fromkeys(await snapshot.select(type.name)))
+    for name in made.related:
+        touched.update(dict.fromkeys(await _related(snapshot, type, name, list(touched), since)))
+    return touched, found.destroyed
+
+
+async def _related(snapshot: Snapshot, type: DataType, name: str, ids: list[Id], since: int) -> list[Id]:
+    """Records that share the property's value with a changed one, or did until it was destroyed.
+
+    What a destroyed record's value was the log does not know; the type that the property refers
+    to does: it changed in the same transaction.
+    """
+    records = await snapshot.get(type.name, ids, {name})
+    values = {record[name] for record in records if record.get(name) is not None}
+    target = type.related_types.get(name)
+    if target is not None:
+        groups = await snapshot.changes(target, since, MOST)
+        if groups is None or groups.has_more:
+            raise MethodError.cannot_calculate_changes()
+        values.update(groups.created, groups.updated)
+    if not values:
+        return []
+    return await snapshot.select(type.name, In(name, tuple(sorted(values))))

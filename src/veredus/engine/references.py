@@ -1,0 +1,114 @@
+"""Result references (RFC 8620 §3.7): an argument that is taken out of an earlier response."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from veredus.wire.errors import MethodError
+from veredus.wire.patch import tokens
+from veredus.wire.types import JsonObject
+
+Responses = Sequence[tuple[str, Any, str]]
+
+
+class ResultReference(Struct, rename="camel", forbid_unknown_fields=True):
+    """Where to find a value: in the response to ``result_of``, which must be ``name``, at ``path``."""
+
+    result_of: str
+    name: str
+    path: str
+
+
+def resolve(arguments: JsonObject, responses: Responses) -> JsonObject:
+    """``arguments`` with every ``#name`` replaced by the value it refers to, as ``name``."""
+    if not any(key.startswith("#") for key in arguments):
+        return arguments
+    resolved: JsonObject = {}
+    for key, value in arguments.items():
+        if not key.startswith("#"):
+            resolved[key] = value
+            continue
+        name = key[1:]
+        if name in arguments:
+            raise MethodError.invalid_arguments(f"Both {name!r} and {key!r} are given.")
+        resolved[name] = _look_up(key, value, responses)
+    return resolved
+
+
+def _look_up(key: str, value: Any, responses: Responses) -> Any:
+    try:
+        reference = msgspec.convert(value, ResultReference)
+    except msgspec.ValidationError as error:
+        raise MethodError.invalid_result_reference(f"{key}: {error}") from None
+    for name, arguments, call_id in responses:
+        if call_id == reference.result_of:
+            if name != reference.name:
+                raise MethodError.invalid_result_reference(f"{key}: the response to {call_id!r} is {name!r}.")
+            return _evaluate(key, arguments, reference.path)
+    raise MethodError.invalid_result_reference(f"{key}: no response to {reference.result_of!r} so far.")
+
+
+def _evaluate(key: str, document: Any, path: str) -> Any:
+    if path == "":
+        return _plain(document)
+    if not path.startswith("/"):
+        raise MethodError.invalid_result_reference(f"{key}: the path does not begin with '/'.")
+    try:
+        return _plain(_walk(document, tokens(path[1:])))
+    except (LookupError, ValueError) as error:
+        raise MethodError.invalid_result_reference(f"{key}: {path!r} leads nowhere ({error}).") from None
+
+
+def _walk(node: Any, path: list[str]) -> Any:
+    for index, token in enumerate(path):
+        node = _opened(node)
+        if isinstance(node, list):
+            if token == "*":
+                return _mapped(node, path[index + 1 :])
+            if not (token == "0" or (token.isascii() and token.isdigit() and token[0] != "0")):
+                raise LookupError(f"{token!r} is no index")
+            node = node[int(token)]
+        elif isinstance(node, dict):
+            node = node[token]
+        elif isinstance(node, Struct):
+            node = _member(node, token)
+        else:
+            raise LookupError(f"no {token!r} in a plain value")
+    return node
+
+
+def _mapped(items: list[Any], rest: list[str]) -> list[Any]:
+    """§3.7: apply the rest to each item, and flatten results that are arrays by one level."""
+    if not rest:
+        return items
+    results: list[Any] = []
+    for item in items:
+        found = _opened(_walk(item, rest))
+        if isinstance(found, list):
+            results.extend(found)
+        else:
+            results.append(found)
+    return results
+
+
+def _member(node: Struct, name: str) -> Any:
+    for field, encoded in zip(node.__struct_fields__, node.__struct_encode_fields__, strict=True):
+        if encoded == name:
+            return getattr(node, field)
+    raise LookupError(f"no {name!r}")
+
+
+def _opened(node: Any) -> Any:
+    """A node that is still encoded JSON, decoded."""
+    return msgspec.json.decode(node) if isinstance(node, Raw) else node
+
+
+def _plain(node: Any) -> Any:
+    """``node`` as plain JSON values, all the way down."""
+    if isinstance(node, str):
+        return node
+    if isinstance(node, list) and all(isinstance(item, str) for item in node):
+        return node
+    return msgspec.json.decode(msgspec.json.encode(node))

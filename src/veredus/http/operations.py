@@ -1,0 +1,49 @@
+"""What operators and their tools ask: is the process alive, can it work, what has it done."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from veredus.http.exchange import Exchange
+from veredus.http.problems import Headers
+from veredus.http.routes import Route
+
+
+def _json() -> Headers:
+    return [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+
+
+class Operations:
+    """/healthz, /readyz and /metrics; none needs credentials, none says anything of a user."""
+
+    # Asked every few seconds for ever: logged at level debug.
+    QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+
+    def __init__(self, ready: Callable[[], Awaitable[list[str]]], registry: CollectorRegistry) -> None:
+        self._ready = ready
+        self._registry = registry
+
+    def routes(self, metrics: bool) -> list[Route]:
+        """The routes; ``metrics``: whether /metrics is one of them."""
+        routes = [
+            Route("/healthz", {"GET": self._health}, public=True),
+            Route("/readyz", {"GET": self._readiness}, public=True),
+        ]
+        if metrics:
+            routes.append(Route("/metrics", {"GET": self._scrape}, public=True))
+        return routes
+
+    async def _health(self, x: Exchange) -> None:
+        await x.respond(200, _json(), b'{"status":"ok"}')
+
+    async def _readiness(self, x: Exchange) -> None:
+        problems = await self._ready()
+        status = "unavailable" if problems else "ready"
+        body = msgspec.json.encode({"status": status, "problems": problems})
+        await x.respond(503 if problems else 200, _json(), body)
+
+    async def _scrape(self, x: Exchange) -> None:
+        encode, content_type = choose_encoder(x.headers.get(b"accept", b"").decode("latin-1"))
+        await x.respond(200, [(b"content-type", content_type.encode("ascii"))], encode(self._registry))

@@ -1,0 +1,196 @@
+"""uvicorn's HTTP/1.1 connection, with the limits on slow and endless clients that it does not have itself.
+
+    phase      what must happen in time                       else
+    HEADERS    the header section ends, in 64 KiB or so       408, 431
+    BODY       an octet comes, unless we are not reading      408
+    BODY,      the rest of a refused body is read past,       closed
+    answered     so that the client gets to see the answer
+    IDLE       the next request begins (uvicorn's own timer)  closed
+    any        the client takes what was written              aborted
+
+A timer runs only while a request is incomplete after a read, so a request that comes whole costs none.
+"""
+
+import asyncio
+from collections.abc import Callable
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from veredus.http.problems import Problem
+from veredus.http.settings import Timeouts
+
+# Octets that may come in one go without ending a header section, a chunk or a trailer section.
+MAX_HEADERS = 65_536
+# What is read past of a body that was refused: enough for the buffers between the client and us.
+MAX_DISCARDED = 16 * 1024 * 1024
+
+
+class _Phase(Enum):
+    IDLE = auto()
+    HEADERS = auto()
+    BODY = auto()
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """One connection. ``refused`` is told the status of each answer that the application never saw."""
+
+    def __init__(
+        self, config: Config, state: ServerState, timeouts: Timeouts, refused: Callable[[int], None]
+    ) -> None:
+        super().__init__(config, state, {})
+        self._timeouts = timeouts
+        self._refused = refused
+        # A connection on which nothing comes at all is one that sends its headers slowly.
+        self._phase = _Phase.HEADERS
+        self._silent = 0  # octets since the last header section, piece of a body or end
+        self._discarded = 0
+        self._read_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._unsent = 0
+
+    # ---------------------------------------------------------------- connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._arm_read_timer(self._timeouts.header_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_read_timer()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+        super().connection_lost(exc)
+        # uvicorn leaves it running after a lost connection, and so keeps all of this alive.
+        self._unset_keepalive_if_required()
+
+    def data_received(self, data: bytes) -> None:
+        self._silent += len(data)
+        super().data_received(data)
+        if self._phase is _Phase.IDLE or self.transport.is_closing():
+            return
+        if self._silent > MAX_HEADERS:
+            self._refuse(431 if self._phase is _Phase.HEADERS else 413)
+        elif self._phase is _Phase.BODY:
+            self._wait_for_body()
+        elif self._read_timer is None:
+            self._arm_read_timer(self._timeouts.header_s)
+
+    # ---------------------------------------------------------------- parser callbacks
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._phase = _Phase.HEADERS
+        self._discarded = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._phase is _Phase.HEADERS:  # not a trailer field, which nobody reads
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._phase = _Phase.BODY
+        self._silent = 0
+        self._stop_read_timer()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._silent = 0
+        if self.cycle.response_complete:
+            self._discarded += len(body)
+            if self._discarded > MAX_DISCARDED:
+                self.transport.close()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._phase = _Phase.IDLE
+        self._silent = 0
+        self._stop_read_timer()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._phase is _Phase.BODY and not self.transport.is_closing():  # answered before the body came
+            self._unset_keepalive_if_required()
+            self._wait_for_body()
+
+    # ---------------------------------------------------------------- slow to send
+
+    def _wait_for_body(self) -> None:
+        """Start the time for the next octet; a refused body gets one such time for all the rest."""
+        if not self.cycle.response_complete:
+            self._stop_read_timer()
+        if self._read_timer is None:
+            self._arm_read_timer(self._timeouts.body_s)
+
+    def _arm_read_timer(self, seconds: float) -> None:
+        self._read_timer = self.loop.call_later(seconds, self._read_too_slow)
+
+    def _stop_read_timer(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
+
+    def _read_too_slow(self) -> None:
+        self._read_timer = None
+        if self.flow.read_paused:  # it is us who are slow
+            self._arm_read_timer(self._timeouts.body_s)
+        elif self._phase is _Phase.HEADERS and not self._silent:
+            self.transport.close()  # not one octet: a connection opened ahead of need
+        else:
+            self._refuse(408)
+
+    # ---------------------------------------------------------------- slow to take
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unsent = self.transport.get_write_buffer_size()
+        self._write_timer = self.loop.call_later(self._timeouts.write_s, self._write_too_slow)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def _write_too_slow(self) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        if unsent >= self._unsent:
+            self.transport.abort()
+            return
+        self._unsent = unsent
+        self._write_timer = self.loop.call_later(self._timeouts.write_s, self._write_too_slow)
+
+    def timeout_keep_alive_handler(self) -> None:
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()  # close() would wait for a client that takes nothing
+        else:
+            super().timeout_keep_alive_handler()
+
+    # ---------------------------------------------------------------- refusals
+
+    def send_400_response(self, msg: str) -> None:
+        """Called by uvicorn for what is not HTTP."""
+        self._refuse(400)
+
+    def _refuse(self, status: int) -> None:
+        """Answer if that is still possible, and close."""
+        cycle: Any = self.cycle
+        if (
+            cycle is None
+            or cycle.response_complete
+            or (self._phase is _Phase.BODY and not cycle.response_started)
+        ):
+            self._refused(status)
+            self.transport.write(_refusal(status))
+        self.transport.close()
+
+
+def _refusal(status: int) -> bytes:
+    body = msgspec.json.encode(Problem(status).to_json())
+    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/problem+json\r\n"
+    return f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode("ascii") + body

@@ -1,0 +1,191 @@
+"""Listening sockets for an ASGI application, in a running event loop, beside other servers.
+
+uvicorn gives the connection; its own Server is for a process of its own: it takes the signals, ends the
+process when a port is taken and polls ten times a second.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import ssl
+from collections.abc import Awaitable, Sequence
+from contextlib import suppress
+from email.utils import formatdate
+from typing import Protocol
+
+import structlog
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from veredus.http.exchange import Receive, Scope, Send
+from veredus.http.protocol import HttpProtocol
+from veredus.http.settings import Timeouts
+
+_BACKLOG = 2048
+_TLS_HANDSHAKE_S = 15
+_CERTIFICATE_CHECK_S = 60
+
+log = structlog.get_logger("veredus.http")
+
+
+class Application(Protocol):
+    """An ASGI application that also hears of what never reached it, and of the end."""
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]: ...
+
+    def refused(self, status: int) -> None: ...
+
+    def closed(self) -> None: ...
+
+
+class HttpServer:
+    """Running listeners. ``addresses`` are those that were bound: ``host:port`` or ``unix:path``."""
+
+    def __init__(self, app: Application, tls: tuple[str, str] | None, timeouts: Timeouts) -> None:
+        self.addresses: list[str] = []
+        self._app = app
+        self._timeouts = timeouts
+        self._certificate = _Certificate(*tls) if tls else None
+        self._servers: list[asyncio.AbstractServer] = []
+        self._state = ServerState()
+        self._ticks = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._config = Config(
+            app,
+            http=HttpProtocol,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            log_level=logging.ERROR,  # what it warns of is in our own log
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=self._timeouts.keep_alive_s,  # type: ignore[arg-type]  # goes to call_later
+        )
+        self._config.load()
+
+    async def listen(self, address: str) -> None:
+        """Start to accept connections. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        if self._timer is None:
+            self._tick(loop)
+        context = self._certificate.context if self._certificate else None
+        handshake = _TLS_HANDSHAKE_S if context else None
+        if address.startswith("unix:"):
+            path = address.removeprefix("unix:")
+            unix = await loop.create_unix_server(
+                self._connection, path, ssl=context, backlog=_BACKLOG, ssl_handshake_timeout=handshake
+            )
+            os.chmod(path, 0o666)  # noqa: S103 - like a TCP port; the directory says who may connect
+            self._servers.append(unix)
+            self.addresses.append(address)
+            return
+        host, _, port = address.rpartition(":")
+        server = await loop.create_server(
+            self._connection,
+            host.strip("[]") or None,
+            int(port),
+            ssl=context,
+            backlog=_BACKLOG,
+            ssl_handshake_timeout=handshake,
+        )
+        self._servers.append(server)
+        self.addresses.extend(map(_name, server.sockets))
+
+    async def close(self) -> None:
+        """Refuse new connections, let the requests in flight end, cut off what has not ended in time."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for server in self._servers:
+            server.close()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        await self._end_requests()
+        self._app.closed()
+        for server in self._servers:
+            await server.wait_closed()
+        for address in self.addresses:
+            if address.startswith("unix:"):
+                with suppress(FileNotFoundError):  # newer event loops have removed it
+                    os.unlink(address.removeprefix("unix:"))
+
+    async def _end_requests(self) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._timeouts.shutdown_s
+        if self._state.tasks:
+            _, late = await asyncio.wait(self._state.tasks, timeout=self._timeouts.shutdown_s)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+        await asyncio.sleep(0)  # connections that had nothing to send are gone after this
+        while self._state.connections and loop.time() < end:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.02)
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+
+    def _connection(self) -> HttpProtocol:
+        return HttpProtocol(self._config, self._state, self._timeouts, self._app.refused)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Each second: the Date field (RFC 9110 §6.6.1); each minute: a renewed certificate."""
+        self._state.default_headers = [(b"date", formatdate(usegmt=True).encode("ascii"))]
+        self._ticks += 1
+        if self._certificate is not None and self._ticks % _CERTIFICATE_CHECK_S == 0:
+            self._certificate.reload_if_changed()
+        self._timer = loop.call_later(1, self._tick, loop)
+
+
+class _Certificate:
+    """A TLS context that takes up a renewed certificate without a restart."""
+
+    def __init__(self, certificate: str, key: str) -> None:
+        self._files = (certificate, key)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self.context.set_alpn_protocols(["http/1.1"])
+        self.context.load_cert_chain(certificate, key)
+        self._seen = self._times()
+
+    def reload_if_changed(self) -> None:
+        """New connections use the new certificate; one that cannot be read leaves the old one in use."""
+        try:
+            times = self._times()
+            if times != self._seen:
+                self.context.load_cert_chain(*self._files)
+                self._seen = times
+                log.info("certificate reloaded", file=self._files[0])
+        except OSError as error:  # ssl.SSLError is one
+            log.error("certificate not reloaded", file=self._files[0], error=str(error))
+
+    def _times(self) -> list[int]:
+        return [os.stat(file).st_mtime_ns for file in self._files]
+
+
+async def serve(
+    app: Application,
+    listen: Sequence[str],
+    *,
+    tls: tuple[str, str] | None = None,
+    timeouts: Timeouts | None = None,
+) -> HttpServer:
+    """Serve ``app`` on ``host:port``, ``[ipv6]:port`` or ``unix:path`` until ``close()``; port 0: a free one.
+
+    ``tls``: PEM files of the certificate chain and of its key.
+    Raises OSError (ssl.SSLError is one), and then listens nowhere.
+    """
+    server = HttpServer(app, tls, timeouts or Timeouts())
+    try:
+        for address in listen:
+            await server.listen(address)
+    except OSError:
+        await server.close()
+        raise
+    return server
+
+
+def _name(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

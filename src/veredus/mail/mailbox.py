@@ -1,0 +1,156 @@
+"""Mailbox: a named set of Emails (RFC 8621 §2)."""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from veredus.conditions import Condition, Eq, Has, Not, Order
+from veredus.mail.mailbox_shape import CAPABILITY, COUNTERS, ROLES, Mailbox, rights
+from veredus.mail.mailbox_tree import MailboxQueryArguments, rearrange
+from veredus.mail.settle import Charge, settle
+from veredus.ports import Snapshot, Transaction
+from veredus.schema import (
+    Access,
+    Changed,
+    Computed,
+    DataType,
+    Hooks,
+    Unique,
+    by,
+    contains,
+    equals,
+)
+from veredus.wire.arguments import SetArguments
+from veredus.wire.errors import SetError
+from veredus.wire.types import Id, JsonObject
+
+
+class MailboxLimits(Struct, frozen=True):
+    """Limits of the mail capability on mailboxes (§1.3.1); None: no limit."""
+
+    max_depth: int | None = 20
+    max_name_size: int = 490
+
+
+class MailboxSetArguments(SetArguments, kw_only=True):
+    """Mailbox/set (§2.5)."""
+
+    on_destroy_remove_emails: bool = False
+
+
+async def _my_rights(
+    ctx: Access, snapshot: Snapshot, records: Sequence[JsonObject], names: Sequence[str], arguments: object
+) -> list[Mapping[str, Any]]:
+    may_write = ctx.account.access == "write" and ctx.identity.scope == "write"
+    return [{"myRights": rights(may_write, is_inbox=record.get("role") == "inbox")} for record in records]
+
+
+def _has_any_role(value: Any) -> Condition:
+    if not isinstance(value, bool):
+        raise ValueError("must be a boolean")
+    return Not(Eq("role", None)) if value else Eq("role", None)
+
+
+class MailboxHooks(Hooks):
+    """What the shape of a Mailbox cannot say."""
+
+    def __init__(self, limits: MailboxLimits, charge: Charge) -> None:
+        self._limits, self._charge = limits, charge
+
+    async def check_create(self, ctx: Access, tx: Transaction, record: JsonObject) -> None:
+        self._check_own(record)
+        await self._check_place(tx, record)
+
+    async def check_update(self, ctx: Access, tx: Transaction, old: JsonObject, new: JsonObject) -> None:
+        self._check_own(new)
+        if old["role"] == "inbox" and new["role"] != "inbox":
+            raise SetError.forbidden("The inbox keeps its role: mail is delivered to it.")
+        if old["parentId"] != new["parentId"]:
+            await self._check_place(tx, new)
+
+    async def check_destroy(self, ctx: Access, tx: Transaction, old: JsonObject, arguments: SetArguments) -> None:
+        if old["role"] == "inbox":
+            raise SetError.forbidden("The inbox stays: mail is delivered to it.")
+        if await tx.count("Mailbox", Eq("parentId", old["id"])):
+            raise SetError("mailboxHasChild")
+        assert isinstance(arguments, MailboxSetArguments)  # noqa: S101 - declared below
+        if not arguments.on_destroy_remove_emails and await tx.count("Email", Has("mailboxIds", old["id"])):
+            raise SetError("mailboxHasEmail")
+
+    async def after(
+        self, ctx: Access, tx: Transaction, changed: Sequence[Changed], arguments: SetArguments
+    ) -> None:
+        """Take the Emails out of destroyed mailboxes; those in no other mailbox are destroyed (§2.5)."""
+        emails = []
+        for change in changed:
+            if change.new is None and change.old is not None:
+                emails += await _empty(tx, change.old["id"])
+        await settle(tx, emails, self._charge)
+
+    def _check_own(self, record: JsonObject) -> None:
+        name = unicodedata.normalize("NFC", record["name"])
+        if not name.strip() or any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in name):
+            raise SetError.invalid_properties(["name"], "Empty, or with control characters (RFC 5198).")
+        if len(name.encode()) > self._limits.max_name_size:
+            raise SetError.invalid_properties(["name"], f"Longer than {self._limits.max_name_size} octets.")
+        record["name"] = name
+        role = record["role"]
+        if role is not None and role not in ROLES:
+            raise SetError.invalid_properties(["role"], "Not a registered role in lower case.")
+        if record["sortOrder"] >= 2**31:
+            raise SetError.invalid_properties(["sortOrder"], "Must be less than 2^31.")
+
+    async def _check_place(self, tx: Transaction, record: JsonObject) -> None:
+        """The parent exists, is no descendant, and is not too deep (§2)."""
+        depth = 1
+        parent: Id | None = record["parentId"]
+        while parent is not None:
+            depth += 1
+            found = await tx.get("Mailbox", [parent], {"parentId"})
+            if not found or parent == record["id"]:
+                raise SetError.invalid_properties(["parentId"], "No such mailbox, or one below this one.")
+            if self._limits.max_depth is not None and depth > self._limits.max_depth:
+                raise SetError.invalid_properties(["parentId"], f"Deeper than {self._limits.max_depth} levels.")
+            parent = found[0]["parentId"]
+
+
+async def _empty(tx: Transaction, mailbox: Id) -> list[Changed]:
+    changed = []
+    for email in await tx.get("Email", await tx.select("Email", Has("mailboxIds", mailbox))):
+        rest = {id: True for id in email["mailboxIds"] if id != mailbox}
+        if rest:
+            await tx.update("Email", email["id"], {"mailboxIds": rest})
+            changed.append(Changed(email, {**email, "mailboxIds": rest}))
+        else:
+            await tx.delete("Email", email["id"])
+            changed.append(Changed(email, None))
+    return changed
+
+
+def mailbox_type(limits: MailboxLimits, charge: Charge) -> DataType:
+    """The Mailbox data type."""
+    return DataType(
+        name="Mailbox",
+        capability=CAPABILITY,
+        shape=Mailbox,
+        prefix="m",
+        methods=("get", "changes", "set", "query", "queryChanges"),
+        filters={
+            "parentId": equals("parentId"),
+            "name": contains("name"),
+            "role": equals("role"),
+            "hasAnyRole": _has_any_role,
+            "isSubscribed": equals("isSubscribed"),
+        },
+        sorts={"sortOrder": by("sortOrder"), "name": by("name", "i;unicode-casemap")},
+        default_sort=(Order("sortOrder"), Order("name", collation="i;unicode-casemap")),
+        hooks=MailboxHooks(limits, charge),
+        computed=(Computed(("myRights",), ("role",), _my_rights),),
+        unique=(Unique(("parentId", "name")), Unique(("role",))),
+        volatile=frozenset(COUNTERS),
+        set_arguments=MailboxSetArguments,
+        query_arguments=MailboxQueryArguments,
+        rearrange=rearrange,
+    )

@@ -1,0 +1,54 @@
+"""Mailbox/query as a tree: sortAsTree and filterAsTree (RFC 8621 §2.3)."""
+
+from typing import Any
+
+from veredus.ports import Snapshot
+from veredus.wire.arguments import QueryArguments
+from veredus.wire.types import Id
+
+
+class MailboxQueryArguments(QueryArguments, kw_only=True):
+    """Mailbox/query (§2.3)."""
+
+    sort_as_tree: bool = False
+    filter_as_tree: bool = False
+
+
+async def rearrange(snapshot: Snapshot, ids: list[Id], arguments: Any) -> list[Id]:
+    """``ids``, sorted and filtered one by one, as the tree that the arguments ask for."""
+    if not isinstance(arguments, MailboxQueryArguments) or not (arguments.sort_as_tree or arguments.filter_as_tree):
+        return ids
+    records = await snapshot.get("Mailbox", None, {"parentId"})
+    parents: dict[Id, Id | None] = {record["id"]: record["parentId"] for record in records}
+    if arguments.filter_as_tree:
+        wanted = set(ids)
+        ids = [id for id in ids if all(ancestor in wanted for ancestor in _ancestors(parents, id))]
+    if arguments.sort_as_tree:
+        ids = _as_tree(parents, ids)
+    return ids
+
+
+def _ancestors(parents: dict[Id, Id | None], id: Id) -> list[Id]:
+    found: list[Id] = []
+    parent = parents.get(id)
+    while parent is not None and parent not in found:
+        found.append(parent)
+        parent = parents.get(parent)
+    return found
+
+
+def _as_tree(parents: dict[Id, Id | None], ids: list[Id]) -> list[Id]:
+    """Depth first. A mailbox whose parent is filtered out takes the place of its nearest ancestor
+    in the results, or of a root."""
+    wanted = set(ids)
+    children: dict[Id | None, list[Id]] = {}
+    for id in ids:
+        above = next((ancestor for ancestor in _ancestors(parents, id) if ancestor in wanted), None)
+        children.setdefault(above, []).append(id)
+    ordered: list[Id] = []
+    stack = list(reversed(children.get(None, [])))
+    while stack:
+        id = stack.pop()
+        ordered.append(id)
+        stack.extend(reversed(children.get(id, [])))
+    return ordered

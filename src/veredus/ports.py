@@ -1,0 +1,288 @@
+"""Every outside thing as a small Protocol; what implements them is named in ``app.py`` alone.
+
+An implementation raises ``Unavailable`` (try again later) and no exception of its driver.
+The contract suites in ``tests/contract`` are the specification of these classes.
+"""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence, Set
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from veredus.conditions import EVERYTHING, Condition, Order
+from veredus.wire.types import BlobId, Id, JsonObject
+
+
+class Unavailable(Exception):
+    """A resource cannot be used now; trying again later may work."""
+
+
+class Table(Struct, frozen=True):
+    """How a store keeps the records of one type; derived from the data type's declaration.
+
+    ``order``: an immutable UTCDate property (whole seconds); records are kept in its order, so
+    that selecting by it (ties: order of arrival) needs no sort. Without it: order of arrival.
+    """
+
+    name: str
+    order: str | None = None
+    # Properties that Eq, In and Range find by an index; strings, numbers, booleans.
+    scalars: tuple[str, ...] = ()
+    # Maps (key: true) and lists of strings whose members Has finds by an index, newest first.
+    members: tuple[str, ...] = ()
+    # Scalars repeated in the index of every member, so that ``distinct`` needs no record.
+    covers: tuple[str, ...] = ()
+    # Properties that change often, kept apart so that a change rewrites little.
+    live: tuple[str, ...] = ()
+    # Properties that are rarely read, kept apart.
+    cold: tuple[str, ...] = ()
+    # Full-text fields, given to ``put`` as normalized text.
+    texts: tuple[str, ...] = ()
+    # String properties that hold a BlobId.
+    blobs: tuple[str, ...] = ()
+    # Whether changes to these records are logged (and so have a state).
+    logged: bool = True
+
+
+Kind = Literal["created", "updated", "destroyed"]
+
+
+class Change(Struct, frozen=True):
+    """One entry of the change log. ``names``: the properties that ``update`` was given, else None."""
+
+    account: Id
+    type: str
+    id: Id
+    kind: Kind
+    modseq: int
+    names: frozenset[str] | None = None
+
+
+class Changes(Struct, frozen=True):
+    """What happened to a type between two states (RFC 8620 §5.2); an id stands in one list only."""
+
+    created: list[Id]
+    updated: list[Id]
+    destroyed: list[Id]
+    new_state: int
+    has_more: bool
+    # All properties that changed in ``updated``; None when that is not known of every one.
+    names: frozenset[str] | None
+
+
+class Snapshot(Protocol):
+    """A consistent read view of one account."""
+
+    async def get(self, type: str, ids: Sequence[Id] | None, names: Set[str] | None = None) -> list[JsonObject]:
+        """The records with these ids (None: all), in that order; unknown ids are left out.
+
+        ``names``: at least these properties and ``id``; None: all. The dicts belong to the caller.
+        """
+        ...
+
+    async def project(self, type: str, ids: Sequence[Id] | None, names: Sequence[str]) -> list[Struct]:
+        """The same records as Structs whose fields are exactly ``id`` and ``names``, ready for the JSON encoder.
+
+        Fields hold encoded JSON (``msgspec.Raw``; null when absent), except ``id``, a str. Attribute
+        names are the property names; encoding such a Struct gives the JSON object. A repeated id comes once.
+        """
+        ...
+
+    async def select(
+        self,
+        type: str,
+        where: Condition = EVERYTHING,
+        order: Sequence[Order] = (),
+        *,
+        limit: int | None = None,
+        offset: int = 0,
+        distinct: str | None = None,
+    ) -> list[Id]:
+        """Ids of the records that satisfy ``where``, sorted; the table's own order breaks ties, descending
+        if the first order is by the table's order property descending, else ascending.
+
+        ``distinct``: only the first record of each value of that property, before offset and limit.
+        """
+        ...
+
+    async def count(self, type: str, where: Condition = EVERYTHING, *, distinct: str | None = None) -> int:
+        """How many records ``select`` would give without a limit."""
+        ...
+
+    async def state(self, type: str) -> int:
+        """Modseq of the type's last change in this account; 0 when there was none."""
+        ...
+
+    async def changes(self, type: str, since: int, limit: int) -> Changes | None:
+        """Ids of ``type`` changed after modseq ``since``, oldest first (RFC 8620 §5.2).
+
+        At most ``limit`` ids in all (>= 1); ``has_more`` says that some remain. An id both created and
+        destroyed in between is left out. None: the log no longer reaches back to ``since``, or ``since``
+        was never given out.
+        """
+        ...
+
+    async def owns_blob(self, ids: Collection[BlobId]) -> set[BlobId]:
+        """Those of ``ids`` that some record of the account refers to."""
+        ...
+
+
+class Transaction(Snapshot, Protocol):
+    """The one writer of an account; it sees its own writes. Every write logs its change.
+
+    Modseqs rise by one with each logged change, so every prefix of the log is a state (ADR 0003).
+    """
+
+    async def put(self, type: str, record: JsonObject, texts: Mapping[str, str] | None = None) -> None:
+        """Store ``record`` whole: created when its ``id`` is new, else updated.
+
+        ``texts``: the normalized full text by field; None leaves what is indexed as it is.
+        """
+        ...
+
+    async def update(self, type: str, id: Id, properties: JsonObject) -> None:
+        """Replace these top-level properties of an existing record (KeyError: there is none).
+
+        None of them may be the table's ``order`` property.
+        """
+        ...
+
+    async def delete(self, type: str, id: Id) -> None:
+        """Remove a record (KeyError: there is none)."""
+        ...
+
+
+class Cursor(Struct, frozen=True):
+    """A place in the log of all accounts; ``Cursor()`` is its beginning."""
+
+    position: str = ""
+
+
+class Store(Protocol):
+    """Records of accounts, and the log of their changes."""
+
+    def read(self, account: Id) -> AbstractAsyncContextManager[Snapshot]: ...
+
+    def write(self, account: Id) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction that commits durably on exit and leaves no trace when an exception passes."""
+        ...
+
+    async def feed(self, after: Cursor, limit: int) -> tuple[list[Change], Cursor]:
+        """Changes of all accounts in commit order, after a cursor, and the cursor behind the last."""
+        ...
+
+    async def accounts(self) -> list[Id]:
+        """Every account that has a record or a log entry."""
+        ...
+
+    async def referenced_blobs(self, ids: Collection[BlobId]) -> set[BlobId]:
+        """Those of ``ids`` that a record of any account refers to."""
+        ...
+
+    async def prune(self, before: datetime) -> None:
+        """Forget log entries older than ``before``."""
+        ...
+
+    async def check(self) -> list[str]:
+        """Every broken invariant of the stored data, one line each; empty when all is well."""
+        ...
+
+    async def backup(self, directory: str) -> None:
+        """Write a consistent copy into ``directory`` while the store is in use."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Blob(Struct, frozen=True):
+    """Immutable bytes, named by their digest."""
+
+    id: BlobId
+    size: int
+
+
+class TooLarge(Exception):
+    """More bytes came than were allowed."""
+
+
+class BlobStore(Protocol):
+    """Immutable bytes named by their digest (BLAKE3, 256 bits, in lower-case base32 with a leading B)."""
+
+    async def put(self, chunks: AsyncIterator[bytes] | bytes, *, max_size: int) -> Blob:
+        """Store durably; the same bytes give the same id. Raises TooLarge, and then keeps nothing."""
+        ...
+
+    async def get(self, id: BlobId, start: int = 0, end: int | None = None) -> bytes | None:
+        """The bytes in ``[start, end)``, or None when there is no such blob. For blobs that fit in memory."""
+        ...
+
+    def open(self, id: BlobId, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The same in chunks of at most 256 KiB. Raises KeyError at the first step when there is no such blob."""
+        ...
+
+    async def size(self, id: BlobId) -> int | None: ...
+
+    def ids(self) -> AsyncIterator[tuple[BlobId, datetime]]:
+        """Every blob, with the time it was last put."""
+        ...
+
+    async def delete(self, ids: Collection[BlobId], *, put_before: datetime | None = None) -> None:
+        """Forget these blobs; unknown ids are ignored, and so are those put at ``put_before`` or later:
+        somebody may be about to refer to them."""
+        ...
+
+    async def backup(self, directory: str) -> None:
+        """Write a copy of every blob into ``directory`` while the store is in use."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+Access = Literal["read", "write"]
+
+
+class AccountInfo(Struct, frozen=True):
+    """An account as one user sees it (RFC 8620 §2)."""
+
+    id: Id
+    name: str
+    is_personal: bool
+    access: Access
+
+
+class Identity(Struct, frozen=True):
+    """Who makes a request. ``scope`` "read": nothing may be changed with these credentials."""
+
+    user: str
+    credential: str
+    scope: Access = "write"
+
+
+class Authenticator(Protocol):
+    async def authenticate(self, authorization: str) -> Identity | None:
+        """The identity that proves itself with this Authorization header field, or None."""
+        ...
+
+    def challenge(self) -> str:
+        """The value of WWW-Authenticate."""
+        ...
+
+
+class Directory(Protocol):
+    """Who exists, and which address belongs to whom."""
+
+    async def resolve(self, recipient: str) -> Id | None:
+        """The account that receives mail for this address, or None."""
+        ...
+
+    async def accounts(self, user: str) -> Sequence[AccountInfo]:
+        """The accounts this user may use, the user's own first."""
+        ...
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The time, with zone UTC."""
+        ...

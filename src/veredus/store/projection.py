@@ -1,0 +1,42 @@
+"""Records as Structs of encoded JSON, cut out of stored JSON objects without decoding the values.
+
+A stored object is put together from its parts (live, fixed, cold), all objects of one level; a list
+of them is decoded in one go by a type made for the wanted names. Shared by all stores.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import msgspec
+from msgspec import Raw, Struct
+
+_NULL = Raw(b"null")
+
+
+class Reader:
+    """Decodes joined JSON objects to Structs with exactly ``id`` and some names."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        fields = [(name, Raw, _NULL) for name in names if name != "id"]
+        # gc=False: the values are bytes, there can be no cycle.
+        self.struct = msgspec.defstruct("Projected", [("id", str), *fields], gc=False)
+        self._decoder = msgspec.json.Decoder(list[self.struct])  # type: ignore[name-defined]
+
+    def read(self, objects: Iterable[bytes]) -> list[Struct]:
+        records: list[Struct] = self._decoder.decode(b"[" + b",".join(objects) + b"]")
+        return records
+
+
+@lru_cache(maxsize=256)
+def _reader(names: tuple[str, ...]) -> Reader:
+    return Reader(names)
+
+
+def reader(names: Sequence[str]) -> Reader:
+    """The Reader for these names; made once for each list of them."""
+    return _reader(tuple(dict.fromkeys(names)))
+
+
+def splice(first: bytes, second: bytes) -> bytes:
+    """One JSON object with the members of two; the first is never empty (it has the id)."""
+    return first if second == b"{}" else first[:-1] + b"," + second[1:]

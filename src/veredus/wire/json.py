@@ -1,0 +1,62 @@
+"""I-JSON in (RFC 7493, as RFC 8620 §1.5 demands), JSON out."""
+
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+class NotIJson(ValueError):
+    """The text is not JSON, or JSON that I-JSON forbids."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise NotIJson("An object has two members of the same name.")
+    return members
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise NotIJson("A number is out of range.")
+    return value
+
+
+def _constant(name: str) -> Any:
+    raise NotIJson(f"{name} is not JSON.")
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+
+
+def decode(data: bytes) -> Any:
+    """``data`` as Python values; raises NotIJson.
+
+    Refused beside malformed JSON: invalid UTF-8, a byte order mark, repeated member names, lone
+    surrogates, numbers out of range, nesting beyond what the interpreter can hold.
+    """
+    try:
+        value = _decoder.decode(data.decode("utf-8"))
+        if _SURROGATE_ESCAPE.search(data):
+            # Cheaper than walking all strings of every request: only an escape can make one.
+            encode(value)
+    except UnicodeEncodeError:
+        raise NotIJson("A string holds a lone surrogate.") from None
+    except UnicodeDecodeError:
+        raise NotIJson("The text is not UTF-8.") from None
+    except RecursionError:
+        raise NotIJson("The text is nested too deeply.") from None
+    except json.JSONDecodeError as error:
+        raise NotIJson(f"Not JSON: {error.msg} at character {error.pos}.") from None
+    except ValueError as error:
+        raise error if isinstance(error, NotIJson) else NotIJson("A number has too many digits.") from None
+    return value

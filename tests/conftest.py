@@ -1,0 +1,47 @@
+"""What every test may use, and the rule that CI skips nothing it was set up for."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Two busy cores are no bug of the code under test; under CI a failure must come again when it is looked at.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True, database=None)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The top of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The corpora and specifications that lie beside the clone; without them the test is skipped."""
+    path = Path(os.environ.get("VEREDUS_SHARED", ROOT.parent / "shared"))
+    if not (path / "corpus").is_dir():
+        pytest.skip(f"needs {path} (or VEREDUS_SHARED)")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own VEREDUS_… variables must not change what is tested."""
+    for name in list(os.environ):
+        if name.startswith("VEREDUS_") and name != "VEREDUS_SHARED":
+            monkeypatch.delenv(name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    """Under CI a test marked `service` that skips has failed: its server should have been there."""
+    report = yield
+    if os.environ.get("CI") and report.skipped and item.get_closest_marker("service"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped under CI: {report.longrepr}"
+    return report

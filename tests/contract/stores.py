@@ -1,0 +1,116 @@
+"""Every implementation of Store, the tables the tests keep in them, and records to put there."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from veredus.conditions import Order
+from veredus.ports import Store, Table
+from veredus.store.memory import MemoryStore
+from veredus.store.sqlite import SQLiteStore
+
+MESSAGE = Table(
+    "Message",
+    order="sentAt",
+    scalars=("threadId", "size", "seen"),
+    members=("boxIds", "tags"),
+    covers=("threadId",),
+    live=("boxIds", "tags", "note"),
+    cold=("headers", "origin"),
+    texts=("subject", "body"),
+    blobs=("blobId",),
+)
+BOX = Table("Box", scalars=("name",))
+CACHE = Table("Cache", logged=False)
+TABLES = (MESSAGE, BOX, CACHE)
+
+NEWEST = (Order("sentAt", ascending=False),)
+
+
+class FakeClock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.time
+
+    def pass_by(self, **kwargs: float) -> None:
+        self.time += timedelta(**kwargs)
+
+
+async def _memory(directory: Path, clock: FakeClock) -> Store:
+    return MemoryStore(TABLES, clock)
+
+
+async def _sqlite(directory: Path, clock: FakeClock) -> Store:
+    return await SQLiteStore.open(directory / "records.db", TABLES, clock)
+
+
+Make = Callable[[Path, FakeClock], Awaitable[Store]]
+STORES: dict[str, Make] = {"memory": _memory, "sqlite": _sqlite}
+DURABLE: dict[str, Make] = {name: make for name, make in STORES.items() if name != "memory"}
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(params=STORES)
+async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncIterator[Store]:
+    store = await STORES[request.param](tmp_path, clock)
+    yield store
+    assert await store.check() == []
+    await store.close()
+
+
+@pytest.fixture(params=DURABLE)
+def durable(request: pytest.FixtureRequest) -> Make:
+    return DURABLE[request.param]
+
+
+@asynccontextmanager
+async def opened(name: str) -> AsyncIterator[Store]:
+    """A new store for tests that cannot use a fixture, since hypothesis runs them many times."""
+    with TemporaryDirectory() as directory:
+        store = await STORES[name](Path(directory), FakeClock())
+        try:
+            yield store
+            assert await store.check() == []
+        finally:
+            await store.close()
+
+
+def message(id: str, minute: int = 0, **properties: Any) -> dict[str, Any]:
+    """A message with every kind of property."""
+    return {
+        "id": id,
+        "sentAt": f"2026-01-02T{minute // 60 % 24:02}:{minute % 60:02}:00Z",
+        "threadId": f"t{id}",
+        "size": 100,
+        "seen": False,
+        "boxIds": {"in": True},
+        "tags": {},
+        "note": None,
+        "headers": [{"name": "X-A", "value": "y"}],
+        "origin": "here",
+        "subject": "About " + id,
+        "blobId": f"B{id}",
+    } | properties
+
+
+async def put(store: Store, *records: dict[str, Any], account: str = "A", type: str = "Message") -> None:
+    """Each record in one transaction; messages are indexed by their subject."""
+    async with store.write(account) as tx:
+        for record in records:
+            texts = (
+                {"subject": record["subject"].lower(), "body": "some words"} if type == "Message" else None
+            )
+            await tx.put(type, record, texts)

@@ -1,0 +1,597 @@
+"""What every Store does: transactions, the log of changes, reading, upkeep. The specification of the port."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from contract.stores import NEWEST, FakeClock, Make, clock, durable, message, put, store
+from veredus.conditions import EVERYTHING, Eq, Has, Order, Text
+from veredus.ports import Cursor, Store
+
+__all__ = ["clock", "durable", "store"]
+
+
+async def ids(
+    store: Store, where: Any = EVERYTHING, order: Any = (), account: str = "A", **how: Any
+) -> list[str]:
+    async with store.read(account) as snapshot:
+        return await snapshot.select("Message", where, order, **how)
+
+
+async def state(store: Store, type: str = "Message", account: str = "A") -> int:
+    async with store.read(account) as snapshot:
+        return await snapshot.state(type)
+
+
+async def changes(store: Store, since: int, limit: int = 100, type: str = "Message") -> Any:
+    async with store.read("A") as snapshot:
+        return await snapshot.changes(type, since, limit)
+
+
+# ---------------------------------------------------------------- transactions
+
+
+async def test_what_was_put_is_got(store: Store) -> None:
+    record = message("a", note='é日本\x00\n"', nested={"a": [1, 2.5, None, True]})
+    await put(store, record)
+    async with store.read("A") as snapshot:
+        assert await snapshot.get("Message", ["a"]) == [record]
+
+
+async def test_the_dicts_belong_to_the_caller(store: Store) -> None:
+    record = message("a")
+    await put(store, record)
+    record["tags"]["mine"] = True
+    async with store.read("A") as snapshot:
+        (got,) = await snapshot.get("Message", ["a"])
+        got["boxIds"].clear()
+        (again,) = await snapshot.get("Message", ["a"])
+    assert again == message("a")
+
+
+async def test_a_failed_transaction_leaves_no_trace(store: Store) -> None:
+    await put(store, message("a"), message("b"))
+    before = await state(store)
+
+    async def fail() -> None:
+        async with store.write("A") as tx:
+            await tx.put("Message", message("c", blobId="Bnew"), {"subject": "unseen"})
+            await tx.update("Message", "a", {"tags": {"x": True}})
+            await tx.delete("Message", "b")
+            await tx.put("Box", {"id": "box", "name": "n"})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert await ids(store) == ["a", "b"]
+    assert await ids(store, Has("tags", "x")) == []
+    assert await ids(store, Text(("subject",), (("unseen",),))) == []
+    assert await state(store) == before
+    assert await state(store, "Box") == 0
+    assert await store.referenced_blobs(["Bnew", "Bb"]) == {"Bb"}
+    found, _ = await store.feed(Cursor(), 100)
+    assert [change.id for change in found] == ["a", "b"]
+
+
+async def test_a_failed_first_transaction_makes_no_account(store: Store) -> None:
+    async def fail() -> None:
+        async with store.write("new") as tx:
+            await tx.put("Message", message("a"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert await store.accounts() == []
+    await put(store, message("b"), account="other")
+    assert await ids(store, account="new") == []
+    assert await ids(store, account="other") == ["b"]
+
+
+async def test_a_transaction_sees_its_own_writes_and_others_do_not(store: Store) -> None:
+    await put(store, message("a"))
+    async with store.write("A") as tx:
+        await tx.put("Message", message("b", 1), {"subject": "own"})
+        await tx.update("Message", "a", {"tags": {"x": True}})
+        assert await tx.select("Message") == ["a", "b"]
+        assert await tx.select("Message", Text(("subject",), (("own",),))) == ["b"]
+        assert await tx.select("Message", Has("tags", "x")) == ["a"]
+        assert await tx.count("Message") == 2
+        assert await tx.owns_blob(["Bb"]) == {"Bb"}
+        assert (await tx.get("Message", ["a"]))[0]["tags"] == {"x": True}
+        since = await tx.changes("Message", 1, 10)
+        assert since is not None
+        assert (since.created, since.updated) == (["b"], ["a"])
+        assert await ids(store) == ["a"]
+        assert await state(store) == 1
+    assert await ids(store) == ["a", "b"]
+
+
+async def test_a_snapshot_does_not_change(store: Store) -> None:
+    await put(store, message("a"))
+    async with store.read("A") as snapshot:
+        assert await snapshot.state("Message") == 1
+        await put(store, message("b"))
+        assert await snapshot.state("Message") == 1
+        assert await snapshot.select("Message") == ["a"]
+        assert await snapshot.get("Message", None) == [message("a")]
+        assert (await snapshot.changes("Message", 0, 10)).created == ["a"]  # type: ignore[union-attr]
+    assert await ids(store) == ["a", "b"]
+
+
+async def test_accounts_do_not_see_each_other(store: Store) -> None:
+    await put(store, message("a"), account="A")
+    await put(store, message("a", size=7), account="B")
+    async with store.write("B") as tx:
+        await tx.put("Message", message("b", blobId="Bonly"), {"subject": "words"})
+    async with store.read("A") as snapshot:
+        assert await snapshot.select("Message", Has("boxIds", "in")) == ["a"]
+        assert await snapshot.select("Message", Text(("subject",), (("words",),))) == []
+        assert await snapshot.get("Message", ["a", "b"]) == [message("a")]
+        assert await snapshot.owns_blob(["Bonly", "Ba"]) == {"Ba"}
+        assert await snapshot.count("Message") == 1
+    assert await store.referenced_blobs(["Bonly", "Ba", "Bnone"]) == {"Bonly", "Ba"}
+    assert sorted(await store.accounts()) == ["A", "B"]
+
+
+async def test_many_writers_lose_nothing(store: Store) -> None:
+    await put(store, {"id": "n", "name": 0}, type="Box")
+
+    async def add(number: int) -> None:
+        async with store.write("A") as tx:
+            (box,) = await tx.get("Box", ["n"])
+            await asyncio.sleep(0)
+            await tx.update("Box", "n", {"name": box["name"] + 1})
+            await tx.put("Message", message(f"m{number}", number))
+
+    await asyncio.gather(*(add(number) for number in range(60)))
+    async with store.read("A") as snapshot:
+        assert await snapshot.get("Box", ["n"]) == [{"id": "n", "name": 60}]
+        assert await snapshot.select("Message") == [f"m{number}" for number in range(60)]
+
+
+async def test_only_the_failing_one_of_many_writers_fails(store: Store) -> None:
+    async def add(number: int) -> None:
+        async with store.write("A") as tx:
+            await tx.put("Message", message(f"m{number:02}", number), {"subject": "x"})
+            if number % 3 == 0:
+                raise ZeroDivisionError
+
+    results = await asyncio.gather(*(add(number) for number in range(30)), return_exceptions=True)
+    assert [isinstance(result, ZeroDivisionError) for result in results] == [n % 3 == 0 for n in range(30)]
+    assert await ids(store) == [f"m{number:02}" for number in range(30) if number % 3]
+    assert await state(store) == 20
+
+
+async def test_cancelled_writers_leave_all_or_nothing(store: Store) -> None:
+    async def add(number: int) -> None:
+        async with store.write("A") as tx:
+            await tx.put("Message", message(f"m{number:02}", number))
+            await asyncio.sleep(0)
+            await tx.put("Box", {"id": f"m{number:02}", "name": "x"})
+
+    for patience in range(12):
+        tasks = [asyncio.create_task(add(patience * 10 + number)) for number in range(10)]
+        for _ in range(patience):
+            await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        async with store.read("A") as snapshot:
+            messages = await snapshot.select("Message")
+            assert sorted(messages) == sorted(await snapshot.select("Box"))
+        for number, result in enumerate(results):
+            if result is None:
+                assert f"m{patience * 10 + number:02}" in messages
+    await put(store, message("last"))
+    assert "last" in await ids(store)
+
+
+async def test_a_cancelled_reader_leaves_the_store_usable(store: Store) -> None:
+    await put(store, *(message(f"m{n}", n) for n in range(50)))
+
+    async def read() -> None:
+        async with store.read("A") as snapshot:
+            for _ in range(50):
+                await snapshot.select("Message", Text(("body",), (("some", "words"),)))
+                await asyncio.sleep(0)
+
+    tasks = [asyncio.create_task(read()) for _ in range(5)]
+    await asyncio.sleep(0.001)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert len(await ids(store)) == 50
+
+
+# ---------------------------------------------------------------- writing
+
+
+async def test_put_replaces_the_record_and_its_indexes(store: Store) -> None:
+    await put(store, message("a", tags={"old": True}, size=1, note="n"), message("b"))
+    new = message("a", tags={"new": True}, size=2, blobId="Bother", boxIds=[])
+    del new["note"], new["headers"]
+    async with store.write("A") as tx:
+        await tx.put("Message", new, {"subject": "fresh"})
+    async with store.read("A") as snapshot:
+        assert await snapshot.get("Message", ["a"]) == [new]
+        assert await snapshot.select("Message", Has("tags", "old")) == []
+        assert await snapshot.select("Message", Has("tags", "new")) == ["a"]
+        assert await snapshot.select("Message", Has("boxIds", "in")) == ["b"]
+        assert await snapshot.select("Message", Eq("size", 1)) == []
+        assert await snapshot.select("Message", Eq("size", 2)) == ["a"]
+        assert await snapshot.select("Message", Text(("subject",), (("about",),))) == ["b"]
+        assert await snapshot.select("Message", Text(("subject",), (("fresh",),))) == ["a"]
+        assert await snapshot.owns_blob(["Ba", "Bother"]) == {"Bother"}
+        found = await snapshot.changes("Message", 2, 10)
+        assert found is not None
+        assert (found.created, found.updated, found.names) == ([], ["a"], None)
+
+
+async def test_put_without_texts_leaves_what_is_indexed(store: Store) -> None:
+    await put(store, message("a"))
+    async with store.write("A") as tx:
+        await tx.put("Message", message("a", size=5))
+    assert await ids(store, Text(("subject",), (("about",),))) == ["a"]
+    async with store.write("A") as tx:
+        await tx.put("Message", message("a", size=5), {})
+    assert await ids(store, Text(("subject",), (("about",),))) == []
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"tags": {"x": True}},
+        {"tags": {"x": True}, "boxIds": {}},
+        {"note": "changed"},
+        {"size": 8, "seen": True},
+        {"threadId": "other"},
+        {"blobId": "Bnew"},
+        {"headers": []},
+        {"tags": {"x": True}, "size": 3, "headers": None, "added": 1},
+    ],
+)
+async def test_update_replaces_properties(store: Store, properties: dict[str, Any]) -> None:
+    await put(store, message("a", tags={"old": True}), message("b"))
+    async with store.write("A") as tx:
+        await tx.update("Message", "a", properties)
+    after = message("a", tags={"old": True}) | properties
+    async with store.read("A") as snapshot:
+        assert await snapshot.get("Message", ["a"]) == [after]
+        for key in ("old", "x"):
+            assert await snapshot.select("Message", Has("tags", key)) == (
+                ["a"] if key in after["tags"] else []
+            )
+        assert await snapshot.select("Message", Eq("size", after["size"]), limit=1) == ["a"]
+        assert await snapshot.select("Message", Has("boxIds", "in"), distinct="threadId") == (
+            ["a", "b"] if after["boxIds"] else ["b"]
+        )
+        assert await snapshot.owns_blob([after["blobId"]]) == {after["blobId"]}
+        assert await snapshot.select("Message", Text(("subject",), (("about", "a"),))) == ["a"]
+        found = await snapshot.changes("Message", 2, 10)
+        assert found is not None
+        assert (found.updated, found.names) == (["a"], frozenset(properties))
+
+
+async def test_delete_takes_all_traces_away(store: Store) -> None:
+    await put(store, message("a", tags={"x": True}), message("b"))
+    async with store.write("A") as tx:
+        await tx.delete("Message", "a")
+    async with store.read("A") as snapshot:
+        assert await snapshot.get("Message", ["a", "b"]) == [message("b")]
+        assert await snapshot.select("Message", Has("tags", "x")) == []
+        assert await snapshot.select("Message", Has("boxIds", "in")) == ["b"]
+        assert await snapshot.select("Message", Eq("threadId", "ta")) == []
+        assert await snapshot.select("Message", Text(("subject",), (("about",),))) == ["b"]
+        assert await snapshot.owns_blob(["Ba"]) == set()
+    assert await store.referenced_blobs(["Ba"]) == set()
+    await put(store, message("a"))
+    assert await ids(store, Text(("subject",), (("about",),))) == ["b", "a"]
+
+
+async def test_update_and_delete_need_the_record(store: Store) -> None:
+    await put(store, message("a"))
+    async with store.write("A") as tx:
+        for properties in ({"tags": {}}, {"size": 1}):
+            with pytest.raises(KeyError):
+                await tx.update("Message", "b", properties)
+        with pytest.raises(KeyError):
+            await tx.delete("Message", "b")
+    async with store.write("new") as tx:
+        with pytest.raises(KeyError):
+            await tx.delete("Message", "a")
+    assert await state(store) == 1
+
+
+async def test_the_order_property_never_changes(store: Store) -> None:
+    await put(store, message("a"))
+    async with store.write("A") as tx:
+        with pytest.raises(ValueError, match="never changes"):
+            await tx.update("Message", "a", {"sentAt": "2026-01-01T00:00:00Z"})
+        with pytest.raises(ValueError, match="never changes"):
+            await tx.put("Message", message("a", 5))
+
+
+async def test_an_unknown_type_is_a_mistake(store: Store) -> None:
+    async with store.read("A") as snapshot:
+        with pytest.raises(KeyError):
+            await snapshot.select("Nothing")
+        with pytest.raises(KeyError):
+            await snapshot.state("Nothing")
+
+
+# ---------------------------------------------------------------- reading
+
+
+async def test_get_keeps_the_order_asked_for(store: Store) -> None:
+    await put(store, message("a", 1), message("b", 2), message("c", 3))
+    async with store.read("A") as snapshot:
+        for wanted in (["c", "a", "none", "b"], ["b"], []):
+            assert [r["id"] for r in await snapshot.get("Message", wanted)] == [
+                i for i in wanted if i != "none"
+            ]
+        assert [r["id"] for r in await snapshot.get("Message", ["b", "a", "b"])] == ["b", "a"]
+        assert [r["id"] for r in await snapshot.get("Message", None)] == ["a", "b", "c"]
+        assert await snapshot.get("Box", None) == []
+    async with store.read("unknown") as snapshot:
+        assert await snapshot.get("Message", ["a"]) == []
+        assert await snapshot.get("Message", None) == []
+        assert await snapshot.count("Message") == 0
+        assert (await snapshot.changes("Message", 0, 5)).new_state == 0  # type: ignore[union-attr]
+        assert await snapshot.changes("Message", 1, 5) is None
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("subject", "tags"), ("tags",), ("headers",), ("headers", "tags"), (), ("missing", "id"), ("size",)],
+)
+async def test_project_gives_what_get_gives(store: Store, names: tuple[str, ...]) -> None:
+    await put(store, message("a", note='q"\\é'), {"id": "b", "sentAt": "2026-01-01T00:00:00Z", "subject": ""})
+    async with store.read("A") as snapshot:
+        records = await snapshot.get("Message", ["b", "a"], frozenset(names))
+        for wanted in (["b", "none", "a", "b"], None):
+            structs = await snapshot.project("Message", wanted, names)
+            assert msgspec.json.decode(msgspec.json.encode(structs)) == [
+                {"id": record["id"]} | {name: record.get(name) for name in names} for record in records
+            ]
+        assert [struct.id for struct in structs] == ["b", "a"]  # type: ignore[attr-defined]
+        one = await snapshot.project("Message", ["a"], names)
+        assert msgspec.json.encode(one) == msgspec.json.encode(structs[1:])
+
+
+async def test_a_record_of_nothing_but_its_id(store: Store) -> None:
+    await put(store, {"id": "x"}, type="Box")
+    async with store.read("A") as snapshot:
+        assert await snapshot.get("Box", ["x"]) == [{"id": "x"}]
+        assert (
+            msgspec.json.encode(await snapshot.project("Box", None, ("name",))) == b'[{"id":"x","name":null}]'
+        )
+
+
+async def test_ties_of_the_own_order_are_broken_by_arrival(store: Store) -> None:
+    for id in "cab":
+        await put(store, message(id, 5))
+    await put(store, message("z", 1))
+    assert await ids(store) == ["z", "c", "a", "b"]
+    assert await ids(store, order=NEWEST) == ["b", "a", "c", "z"]
+    assert await ids(store, order=[Order("sentAt")]) == ["z", "c", "a", "b"]
+    assert await ids(store, order=[Order("size")]) == ["z", "c", "a", "b"]
+    assert await ids(store, order=[Order("sentAt", ascending=False), Order("subject")]) == [
+        "a",
+        "b",
+        "c",
+        "z",
+    ]
+    assert await ids(store, Has("boxIds", "in"), NEWEST, limit=2, offset=1) == ["a", "c"]
+
+
+async def test_without_an_order_property_arrival_counts(store: Store) -> None:
+    for id in "cab":
+        await put(store, {"id": id, "name": "x"}, type="Box")
+    await put(store, {"id": "a", "name": "y"}, type="Box")
+    async with store.read("A") as snapshot:
+        assert await snapshot.select("Box") == ["c", "a", "b"]
+        assert [record["id"] for record in await snapshot.get("Box", None)] == ["c", "a", "b"]
+
+
+async def test_dates_off_the_scale_count_as_its_ends(store: Store) -> None:
+    dates = ["9999-12-31T23:59:59Z", "1969-12-31T23:59:59Z", "2300-01-01T00:00:00Z", "1601-01-01T00:00:00Z"]
+    for number, date in enumerate([*dates, "2016-12-31T23:59:60Z"]):
+        await put(store, message(f"m{number}") | {"sentAt": date})
+    assert await ids(store) == ["m1", "m3", "m4", "m0", "m2"]
+    assert await ids(store, order=NEWEST) == ["m2", "m0", "m4", "m3", "m1"]
+
+
+@pytest.mark.parametrize(
+    "where", [EVERYTHING, Has("boxIds", "in"), Text(("body",), (("some", "words"),)), Eq("size", 1)]
+)
+async def test_distinct_comes_before_offset_and_limit(store: Store, where: Any) -> None:
+    threads = ["x", "y", "x", None, "z", None, "y", "w"]
+    await put(store, *(message(f"m{n}", n, threadId=thread, size=1) for n, thread in enumerate(threads)))
+    first = ["m0", "m1", "m3", "m4", "m7"]
+    last = ["m7", "m6", "m5", "m4", "m2"]
+    for order, expected in (((), first), (NEWEST, last)):
+        for offset in range(6):
+            for limit in (None, 0, 1, 2, 5, 9):
+                end = None if limit is None else offset + limit
+                got = await ids(store, where, order, limit=limit, offset=offset, distinct="threadId")
+                assert got == expected[offset:end]
+    async with store.read("A") as snapshot:
+        assert await snapshot.count("Message", where, distinct="threadId") == 5
+        assert await snapshot.count("Message", where) == 8
+        assert await snapshot.count("Message", where, distinct="missing") == 1
+
+
+# ---------------------------------------------------------------- the log
+
+
+async def test_every_logged_change_raises_the_modseq(store: Store) -> None:
+    assert await state(store) == 0
+    await put(store, message("a"), message("b"))
+    assert await state(store) == 2
+    await put(store, {"id": "x"}, type="Box")
+    assert (await state(store), await state(store, "Box")) == (2, 3)
+    async with store.write("A") as tx:
+        await tx.delete("Message", "a")
+        assert await tx.state("Message") == 4
+        await tx.update("Message", "b", {"size": 4})
+        assert await tx.state("Message") == 5
+        await tx.update("Message", "b", {"size": 5})
+        assert await tx.state("Message") == 6
+    assert await state(store) == 6
+    await put(store, message("c"), account="B")
+    assert await state(store) == 6
+
+
+async def test_an_empty_transaction_changes_nothing(store: Store) -> None:
+    async with store.write("A"):
+        pass
+    assert await store.accounts() == []
+    await put(store, message("a"))
+    async with store.write("A"):
+        pass
+    assert await state(store) == 1
+
+
+async def test_unlogged_records_have_no_state(store: Store) -> None:
+    await put(store, {"id": "x", "v": 1}, type="Cache")
+    async with store.write("A") as tx:
+        await tx.update("Cache", "x", {"v": 2})
+    assert await state(store, "Cache") == 0
+    assert (await store.feed(Cursor(), 10))[0] == []
+    assert await store.accounts() == ["A"]
+    async with store.write("A") as tx:
+        assert await tx.get("Cache", ["x"]) == [{"id": "x", "v": 2}]
+        await tx.delete("Cache", "x")
+    assert await store.accounts() == []
+
+
+async def test_changes_say_one_thing_of_each_id(store: Store) -> None:
+    await put(store, message("kept"), message("gone"), message("back"))
+    since = await state(store)
+    async with store.write("A") as tx:
+        await tx.put("Message", message("new"))
+        await tx.update("Message", "new", {"size": 2})
+        await tx.put("Message", message("brief"))
+        await tx.delete("Message", "brief")
+        await tx.update("Message", "kept", {"size": 2})
+        await tx.update("Message", "kept", {"tags": {}})
+        await tx.update("Message", "gone", {"size": 2})
+        await tx.delete("Message", "gone")
+        await tx.delete("Message", "back")
+        await tx.put("Message", message("back"))
+    found = await changes(store, since)
+    assert (found.created, found.updated, found.destroyed) == (["new"], ["kept", "back"], ["gone"])
+    assert found.names is None
+    assert (found.new_state, found.has_more) == (await state(store), False)
+    same = await changes(store, found.new_state)
+    assert (same.created, same.updated, same.destroyed, same.names) == ([], [], [], frozenset())
+
+
+async def test_names_are_known_when_all_were_updates(store: Store) -> None:
+    await put(store, message("a"), message("b"))
+    for id, properties in (("a", {"size": 3}), ("b", {"tags": {}, "note": "x"}), ("a", {"seen": True})):
+        async with store.write("A") as tx:
+            await tx.update("Message", id, properties)
+    assert (await changes(store, 2)).names == {"size", "tags", "note", "seen"}
+    assert (await changes(store, 0)).names == frozenset()
+    await put(store, message("a"))
+    assert (await changes(store, 2)).names is None
+
+
+async def test_a_state_that_was_never_given_out_is_not_known(store: Store) -> None:
+    await put(store, message("a"))
+    assert await changes(store, 2) is None
+    assert await changes(store, -1) is None
+    assert await changes(store, 1, type="Box") is None
+
+
+async def test_pruned_history_is_not_known(store: Store, clock: FakeClock) -> None:
+    await put(store, message("a"), message("b"))
+    await put(store, {"id": "box", "name": "x"}, type="Box")
+    clock.pass_by(days=40)
+    await put(store, message("c"))
+    await store.prune(clock.now())
+    assert await changes(store, 0) is None
+    assert await changes(store, 1) is None
+    assert (await changes(store, 2)).created == ["c"]
+    assert await changes(store, 0, type="Box") is None
+    assert (await changes(store, 3, type="Box")).new_state == 3
+    assert (await state(store), await state(store, "Box")) == (4, 3)
+    found, cursor = await store.feed(Cursor(), 10)
+    assert [change.id for change in found] == ["c"]
+    await store.prune(clock.now())
+    clock.pass_by(days=1)
+    await store.prune(clock.now())
+    await put(store, message("d"))
+    assert [change.id for change in (await store.feed(cursor, 10))[0]] == ["d"]
+    assert await state(store) == 5
+
+
+async def test_prune_of_a_long_log(store: Store, clock: FakeClock) -> None:
+    async with store.write("A") as tx:
+        for number in range(1200):
+            await tx.put("Box", {"id": f"b{number}"})
+    clock.pass_by(days=1)
+    await store.prune(clock.now())
+    assert await changes(store, 1198, type="Box") is None
+    assert (await changes(store, 1199, type="Box")).created == ["b1199"]
+
+
+async def test_the_feed_has_the_changes_of_all_accounts_in_order(store: Store) -> None:
+    expected = []
+    for number in range(7):
+        account = "AB"[number % 2]
+        await put(store, message(f"m{number}"), account=account)
+        expected.append((account, f"m{number}", "created", number // 2 + 1))
+    async with store.write("B") as tx:
+        await tx.update("Message", "m1", {"size": 0})
+        await tx.delete("Message", "m3")
+    expected += [("B", "m1", "updated", 4), ("B", "m3", "destroyed", 5)]
+    for limit in (1, 2, 100):
+        cursor, got = Cursor(), []
+        while True:
+            page, cursor = await store.feed(cursor, limit)
+            if not page:
+                break
+            got += page
+        assert [(change.account, change.id, change.kind, change.modseq) for change in got] == expected
+        assert got[-2].names == {"size"}
+    assert await store.feed(cursor, 5) == ([], cursor)
+
+
+# ---------------------------------------------------------------- stores that outlive a process
+
+
+async def test_reopened_everything_is_there(durable: Make, tmp_path: Any, clock: FakeClock) -> None:
+    store = await durable(tmp_path, clock)
+    await put(store, message("a"), message("b", 1))
+    await put(store, message("other"), account="B")
+    await store.close()
+    store = await durable(tmp_path, clock)
+    assert await store.check() == []
+    assert await ids(store, Text(("subject",), (("about",),)), NEWEST) == ["b", "a"]
+    assert await state(store) == 2
+    await put(store, message("c"))
+    assert await state(store) == 3
+    assert [change.id for change in (await store.feed(Cursor(), 10))[0]] == ["a", "b", "other", "c"]
+    await store.close()
+
+
+async def test_a_backup_is_a_store(durable: Make, tmp_path: Any, clock: FakeClock) -> None:
+    (tmp_path / "live").mkdir()
+    (tmp_path / "copy").mkdir()
+    store = await durable(tmp_path / "live", clock)
+    await put(store, *(message(f"m{number}", number) for number in range(300)))
+
+    async def write() -> None:
+        for number in range(30):
+            await put(store, message(f"during{number}"))
+
+    await asyncio.gather(store.backup(str(tmp_path / "copy")), write())
+    await store.close()
+    copy = await durable(tmp_path / "copy", clock)
+    assert await copy.check() == []
+    assert len(await ids(copy, Text(("body",), (("some",),)))) >= 300
+    await copy.close()
