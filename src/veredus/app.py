@@ -1,7 +1,7 @@
 """The one place that names implementations: from settings to running servers."""
 
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
@@ -21,7 +21,7 @@ from veredus.blobs.methods import CAPABILITY as BLOB_CAPABILITY
 from veredus.blobs.methods import account_capability as blob_capability
 from veredus.blobs.methods import blob_methods
 from veredus.config.settings import Config
-from veredus.delivery.inbound import CatchAll, Inbound
+from veredus.delivery.inbound import Inbound
 from veredus.engine.api import Engine
 from veredus.engine.blobs import UPLOADS, load
 from veredus.engine.call import Services
@@ -45,6 +45,7 @@ from veredus.mail.snippet import SnippetMethod
 from veredus.mail.thread import THREAD
 from veredus.ports import BlobStore, Clock, Store
 from veredus.quota.type import QUOTA, charge, set_limits
+from veredus.reception import Delivery
 from veredus.reception import Limits as ReceptionLimits
 from veredus.reception import Server as ReceptionServer
 from veredus.schema import DataType, Method
@@ -196,11 +197,17 @@ class Running(Struct):
 
 
 @asynccontextmanager
-async def serve(app: App, *, catch_all: CatchAll = CatchAll()) -> AsyncIterator[Running]:
-    """Open all sockets of the configuration; on exit what is in flight ends, then they close."""
+async def serve(
+    app: App, *, receive: Callable[[Delivery], Delivery] | None = None
+) -> AsyncIterator[Running]:
+    """Open all sockets of the configuration; on exit what is in flight ends, then they close.
+
+    ``receive``: puts something before the delivery into inboxes.
+    """
     config = app.config
     tls = (str(config.tls.cert), str(config.tls.key)) if config.tls.mode == "files" else None
-    inbound = Inbound(app.store, app.blobs, app.directory, app.admission, app.clock, catch_all)
+    inbound: Delivery = Inbound(app.store, app.blobs, app.directory, app.admission, app.clock)
+    delivery = receive(inbound) if receive else inbound
     context = None
     if tls is not None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -217,7 +224,7 @@ async def serve(app: App, *, catch_all: CatchAll = CatchAll()) -> AsyncIterator[
                 mail.append(None)
                 continue
             limits = ReceptionLimits(message_size=size)
-            server = await start(listen, inbound, hostname=config.hostname, limits=limits, tls=context)
+            server = await start(listen, delivery, hostname=config.hostname, limits=limits, tls=context)
             stack.push_async_callback(server.close)
             mail.append(server)
         yield Running(http, *mail)

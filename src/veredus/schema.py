@@ -43,6 +43,7 @@ class Mark(Enum):
     INTERNAL = "internal"  # ours alone: neither given out nor taken
     COLD = "cold"  # rarely read: kept apart
     LIVE = "live"  # often changed: kept apart
+    CASELESS = "caseless"  # a map whose keys have no case: patched, and kept by its hooks, in lower case
 
 
 ServerSet: TypeAlias = Annotated[T, Mark.SERVER_SET]
@@ -52,6 +53,7 @@ BlobRef: TypeAlias = Annotated[T, Mark.BLOB]
 Internal: TypeAlias = Annotated[T, Mark.INTERNAL]
 Cold: TypeAlias = Annotated[T, Mark.COLD]
 Live: TypeAlias = Annotated[T, Mark.LIVE]
+Caseless: TypeAlias = Annotated[T, Mark.CASELESS]
 
 
 class Object(Struct, kw_only=True, rename="camel"):
@@ -273,6 +275,8 @@ class QueryPlan(Struct, frozen=True):
     order: tuple[Order, ...]
     distinct: str | None = None
     related: tuple[str, ...] = ()
+    # Whether ``DataType.rearrange`` is to be applied.
+    rearranged: bool = False
 
 
 class DataType(Struct, frozen=True, dict=True):
@@ -307,7 +311,7 @@ class DataType(Struct, frozen=True, dict=True):
     known_total: Callable[[Snapshot, QueryPlan], Awaitable[int | None]] | None = None
     # The data types that properties named in ``QueryPlan.related`` refer to.
     related_types: Mapping[str, str] = {}
-    # Rearranges or narrows all results of a query by the type's own arguments (sortAsTree).
+    # Rearranges or narrows all results of a query whose plan says ``rearranged`` (sortAsTree).
     rearrange: Callable[[Snapshot, list[Id], Any], Awaitable[list[Id]]] | None = None
     # Stored properties that the hooks read of a record to be updated; None: all.
     update_needs: frozenset[str] | None = None

@@ -30,10 +30,10 @@ STALWART_EXCEPTIONS = {
     "malformed/017": "no semicolon, no boundary parameter (consensus)",
     "malformed/019": _ASCII,
     "malformed/022": "the closing delimiter is not part of an attached message",
-    "thirdparty/002": "base64 ends at its padding; what decodes to garbage is no attachment for that",
-    "thirdparty/004": "an unknown transfer encoding is an encoding problem (RFC 8621 §4.1.4)",
-    "thirdparty/010": _ASCII,
-    "thirdparty/015": "an attached message does not end the multipart around it",
+    "thirdparty/002": "base64 ends at its padding; what decodes to garbage is no attachment for that",  # codespell:ignore
+    "thirdparty/004": "an unknown transfer encoding is an encoding problem (RFC 8621 §4.1.4)",  # codespell:ignore
+    "thirdparty/010": _ASCII,  # codespell:ignore
+    "thirdparty/015": "an attached message does not end the multipart around it",  # codespell:ignore
 }
 MIME4J_EXCEPTIONS = {
     "mime4j-mimetools/frag": "the tail of broken base64: two octets more or less",

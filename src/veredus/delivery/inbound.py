@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import structlog
-from msgspec import Struct
 
 from veredus.mail.email.admit import Admission, Prepared, utc_date
 from veredus.mail.provision import inbox
@@ -23,12 +22,6 @@ _UNAVAILABLE = Reply(451, "4.3.0", "Temporary failure, try again later")
 _NOT_A_MESSAGE = Reply(550, "5.6.0", "This is not an Internet message")
 
 
-class CatchAll(Struct, frozen=True):
-    """Where mail for nobody goes (``veredus dev``): an account, or None to refuse it."""
-
-    account: Id | None = None
-
-
 class Inbound:
     """reception.Delivery into the inboxes of local accounts."""
 
@@ -39,17 +32,16 @@ class Inbound:
         directory: Directory,
         admission: Admission,
         clock: Clock,
-        catch_all: CatchAll = CatchAll(),
     ) -> None:
         self._store, self._blobs, self._directory = store, blobs, directory
-        self._admission, self._clock, self._catch_all = admission, clock, catch_all
+        self._admission, self._clock = admission, clock
 
     async def recipient(self, address: str) -> Reply | None:
         """At RCPT: refuse whom nobody is."""
         return None if await self._account(address) else _NO_SUCH_USER
 
     async def _account(self, address: str) -> Id | None:
-        return await self._directory.resolve(address) or self._catch_all.account
+        return await self._directory.resolve(address)
 
     async def deliver(self, envelope: Envelope, message: bytes) -> Sequence[Reply]:
         """One reply per recipient; a message is stored or refused, never dropped."""

@@ -44,7 +44,7 @@ def can_calculate_changes(type: DataType) -> bool:
 async def all_ids(snapshot: Snapshot, type: DataType, made: QueryPlan, args: object) -> list[Id]:
     """The whole result."""
     ids = await snapshot.select(type.name, made.where, made.order, distinct=made.distinct)
-    return await type.rearrange(snapshot, ids, args) if type.rearrange else ids
+    return await type.rearrange(snapshot, ids, args) if type.rearrange and made.rearranged else ids
 
 
 class _Window:
@@ -73,7 +73,7 @@ class _Window:
     async def ids(self, position: int, limit: int) -> list[Id]:
         if limit == 0:
             return []
-        if self._all is not None or self.type.rearrange:
+        if self._all is not None or self.plan.rearranged:
             return (await self.everything())[position : position + limit]
         order: tuple[Order, ...] = self.plan.order
         return await self.snapshot.select(
@@ -87,7 +87,7 @@ class _Window:
         return await self.count()
 
     async def count(self) -> int:
-        if self._all is not None or self.type.rearrange:
+        if self._all is not None or self.plan.rearranged:
             return len(await self.everything())
         if self.type.known_total:
             known = await self.type.known_total(self.snapshot, self.plan)

@@ -1,15 +1,15 @@
 """Foo/queryChanges (RFC 8620 §5.6).
 
-Every record that changed since the old state may have left the results, entered them or moved.
-All of them are reported as removed, and those in the results now as added with their index: what
+Every record that changed since the old state in what the query reads may have left the results,
+entered them or moved. All of them are reported as removed, and those in the results now as added with their index: what
 §5.6 asks for when filter or sort include a mutable property, and permits otherwise.
 """
 
-from veredus.conditions import In
+from veredus.conditions import All, Any_, In, Not, Text, parts
 from veredus.engine.filters import plan
 from veredus.engine.query import all_ids
 from veredus.engine.states import parse_state
-from veredus.ports import Snapshot
+from veredus.ports import Changes, Snapshot
 from veredus.schema import Access, DataType, QueryPlan
 from veredus.wire.arguments import QueryChangesArguments
 from veredus.wire.errors import MethodError
@@ -50,13 +50,34 @@ async def _touched(
     found = await snapshot.changes(type.name, since, MOST)
     if found is None or found.has_more:
         raise MethodError.cannot_calculate_changes()
-    touched = dict.fromkeys([*found.created, *found.updated])
-    if type.rearrange and (touched or found.destroyed):
+    touched = dict.fromkeys(found.created)
+    if _may_move(made, found):
+        touched.update(dict.fromkeys(found.updated))
+    if made.rearranged and (touched or found.destroyed):
         # In a tree every record moves with its ancestors.
         touched.update(dict.fromkeys(await snapshot.select(type.name)))
     for name in made.related:
         touched.update(dict.fromkeys(await _related(snapshot, type, name, list(touched), since)))
     return touched, found.destroyed
+
+
+def _may_move(made: QueryPlan, found: Changes) -> bool:
+    """Whether an update may have changed what a record is filtered or sorted by."""
+    if found.names is None:
+        return True
+    read: set[str] = set()
+    conditions = [made.where]
+    for order in made.order:
+        if isinstance(order.by, str):
+            read.add(order.by)
+        else:
+            conditions.append(order.by)
+    for part in (part for condition in conditions for part in parts(condition)):
+        if isinstance(part, Text):
+            return True
+        if not isinstance(part, All | Any_ | Not):
+            read.add(part.property)
+    return not read.isdisjoint(found.names)
 
 
 async def _related(snapshot: Snapshot, type: DataType, name: str, ids: list[Id], since: int) -> list[Id]:

@@ -150,11 +150,13 @@ class Run:
             name: record.get(name) for name in self.type.visible if name not in given or given[name] != record.get(name)
         }
 
-    def rename(self, ids: Mapping[Id, Id]) -> None:
-        """Report created records under the ids that they have got since."""
+    async def rename(self, tx: Transaction, ids: Mapping[Id, Id]) -> None:
+        """Report created records as they are under the ids that they have got since."""
         for created in self.created.values():
             if created.id in ids:
-                created.id = created.report["id"] = ids[created.id]
+                created.id = ids[created.id]
+                records = await tx.get(self.type.name, [created.id], set(created.report))
+                created.report = {name: records[0].get(name) for name in created.report}
 
     async def complete_created(self, tx: Transaction) -> None:
         """Add computed properties to the reports, once all derived values are in place."""
@@ -198,11 +200,16 @@ class Run:
         stored: JsonObject = {}
         computed: list[str] = []
         for pointer, value in changes.items():
-            name = pointer.split("/", 1)[0]
-            if name in self.type.visible:
-                stored[pointer] = value
-            else:
+            name, slash, _ = pointer.partition("/")
+            if name not in self.type.visible:
                 computed.append(pointer)
+                continue
+            if slash and Mark.CASELESS in self.type.properties[name].marks:
+                # Two pointers to one member: RFC 8620 §5.3 allows no pointer to be a prefix of another.
+                pointer = name + pointer[len(name) :].lower()
+                if pointer in stored:
+                    raise SetError.invalid_patch(f"{pointer!r} is given twice.")
+            stored[pointer] = value
         await self._unchanged(tx, old, {pointer: changes[pointer] for pointer in computed})
         defaults = {
             name: prop.default for name, prop in self.type.properties.items() if not prop.required and name != "id"

@@ -120,5 +120,3 @@ def _check(type: DataType) -> None:
     need("computed needs", (name for computed in type.computed for name in computed.needs))
     if "queryChanges" in type.methods and "query" not in type.methods:
         raise DeclarationError(f"{type.name}: queryChanges needs query")
-    if bool(type.text_fields) != bool(type.text_of) and "set" in type.methods and type.text_of is None:
-        raise DeclarationError(f"{type.name}: text_fields needs text_of")

@@ -46,7 +46,7 @@ async def write(
                 await run.attempt_all(tx)
                 if run.changed:
                     await find_conflict(tx, type, run)
-                    run.rename(await type.hooks.after(ctx, tx, run.changed, args) or {})
+                    await run.rename(tx, await type.hooks.after(ctx, tx, run.changed, args) or {})
                 new_state = await tx.state(type.name)
                 await run.complete_created(tx)
         except Conflict as conflict:

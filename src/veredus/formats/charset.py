@@ -5,6 +5,8 @@ its sender's system used, so that is what is decoded (iso-8859-1 -> windows-1252
 """
 
 import codecs
+from encodings import normalize_encoding
+from encodings.aliases import aliases
 from functools import lru_cache
 
 # Label -> the codecs to try in order; where a plain Python codec of that name exists no entry is needed.
@@ -93,6 +95,10 @@ _ASCII_LABELS = frozenset(
 _NOT_CHARSETS = frozenset(
     {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
 )
+_PYTHON_NAMES = frozenset(
+    {*aliases, *aliases.values(), "koi8_u", "koi8_t", "cp720", "cp737", "cp856", "cp874", "cp875", "cp1006"}
+    | {"mac_arabic", "mac_croatian", "mac_farsi", "mac_romanian", "utf_8_sig"}
+) - {"mbcs", "oem"}
 # 7-bit bytes do not mean ASCII in these.
 _NOT_ASCII_BASED = frozenset(
     {"utf-7", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "hz"}
@@ -109,12 +115,12 @@ def codecs_of(label: str) -> tuple[str, ...]:
     if found := _SUPERSETS.get(name):
         return found
     for candidate in (name, name.removeprefix("x-"), name.replace("windows", "cp").replace("-", "")):
-        try:
-            codec = codecs.lookup(candidate)
-        except (LookupError, ValueError, UnicodeError):
-            continue
-        if codec._is_text_encoding and codec.name not in _NOT_CHARSETS:
-            return (codec.name,)
+        python_name = normalize_encoding(candidate)
+        # codecs.lookup() of anything else would try an import and remember the label for ever.
+        if python_name in _PYTHON_NAMES:
+            codec = codecs.lookup(python_name)
+            if codec._is_text_encoding and codec.name not in _NOT_CHARSETS:
+                return (codec.name,)
     return ()
 
 

@@ -41,7 +41,7 @@ _KEYS: dict[str, Callable[[str], str]] = {
     "i;unicode-casemap": _unicode_casemap,
 }
 
-ALGORITHMS = frozenset(_KEYS)
+ALGORITHMS = tuple(_KEYS)
 
 
 def key(algorithm: str, value: str) -> str:

@@ -1,7 +1,7 @@
 """The text of an HTML body part as a reader sees it, for search, snippets and previews (RFC 8621 §4.4.1).
 
-Markup, comments, scripts and styles are no text; the attributes ``alt`` and ``title`` are. Nothing here raises, and
-hostile markup costs no more than linear time.
+Markup, comments, scripts and styles are no text; the attributes ``alt`` and ``title`` are. Nothing here
+raises, and hostile markup costs no more than linear time.
 """
 
 from __future__ import annotations
@@ -24,18 +24,22 @@ _INLINE = frozenset(
     "q s samp small span strike strong sub sup time tt u var wbr".split()
 )
 # Elements that hold nothing, or that the next one of their kind closes: they do not nest.
-_FLAT = frozenset("area base br col embed hr img input link meta param source track wbr p li td th tr".split())
+_FLAT = frozenset(
+    "area base br col embed hr img input link meta param source track wbr p li td th tr".split()
+)
 
 _TAG = re.compile(r"<(/?[A-Za-z][^\s/>]*)")
-_MARKUP = re.compile(r"<!--.*?(?:-->|\Z)|<(script|style|head)\b.*?(?:</\1\s*>|\Z)|</?[A-Za-z!?][^>]*+>?", re.S | re.I)
+_MARKUP = re.compile(
+    r"<!--.*?(?:-->|\Z)|<(script|style)\b.*?(?:</\1\s*>|\Z)|</?[A-Za-z!?][^>]*+>?", re.DOTALL | re.IGNORECASE
+)
 _BREAKS = re.compile(rf"[ {_BREAK}]*{_BREAK}[ {_BREAK}]*")
 
 
 def html_to_text(html: str, *, limit: int | None = None, head_title: bool = True) -> str:
     """What ``html`` says, one line per block, at most ``limit`` characters of it.
 
-    ``head_title`` includes the title of the document, which RFC 8621 §4.4.1 would leave out with the rest of its
-    head. Of a document over 2 MiB the beginning is taken.
+    ``head_title`` includes the title of the document, which RFC 8621 §4.4.1 would leave out with the rest of
+    its head. Of a document over 2 MiB the beginning is taken.
     """
     html = html[:_MAX_LENGTH]
     if _nests_too_deep(html):

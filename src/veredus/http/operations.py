@@ -6,9 +6,9 @@ import msgspec
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from veredus.http.exchange import Exchange
-from veredus.http.problems import Headers
-from veredus.http.routes import Route
+from veredus.http.exchange import Exchange, Receive, Scope, Send
+from veredus.http.problems import Headers, Problem, encode
+from veredus.http.routes import Route, Routes
 
 
 def _json() -> Headers:
@@ -47,3 +47,26 @@ class Operations:
     async def _scrape(self, x: Exchange) -> None:
         encode, content_type = choose_encoder(x.headers.get(b"accept", b"").decode("latin-1"))
         await x.respond(200, [(b"content-type", content_type.encode("ascii"))], encode(self._registry))
+
+
+class OperationsApp:
+    """The same endpoints alone, for a listener that only operators reach; for ``serve``."""
+
+    def __init__(self, ready: Callable[[], Awaitable[list[str]]], registry: CollectorRegistry) -> None:
+        self._routes = Routes(Operations(ready, registry).routes(metrics=True), {})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        x = Exchange(scope, receive, send, "")
+        try:
+            route = self._routes.find(x)
+            if x.method not in route.handlers:
+                raise Problem(405, None, [(b"allow", route.allow)])
+            await route.handlers[x.method](x)
+        except Problem as problem:
+            await x.respond(*encode(problem))
+
+    def refused(self, status: int) -> None:
+        """Not counted: these are the operators' own tools."""
+
+    def closed(self) -> None:
+        """Nothing is held back."""

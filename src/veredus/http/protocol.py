@@ -3,8 +3,8 @@
     phase      what must happen in time                       else
     HEADERS    the header section ends, in 64 KiB or so       408, 431
     BODY       an octet comes, unless we are not reading      408
-    BODY,      the rest of a refused body is read past,       closed
-    answered     so that the client gets to see the answer
+    BODY,      the rest is read past in time, because most    closed
+    answered     clients send all of it before they look
     IDLE       the next request begins (uvicorn's own timer)  closed
     any        the client takes what was written              aborted
 
@@ -27,8 +27,6 @@ from veredus.http.settings import Timeouts
 
 # Octets that may come in one go without ending a header section, a chunk or a trailer section.
 MAX_HEADERS = 65_536
-# What is read past of a body that was refused: enough for the buffers between the client and us.
-MAX_DISCARDED = 16 * 1024 * 1024
 
 
 class _Phase(Enum):
@@ -46,10 +44,8 @@ class HttpProtocol(HttpToolsProtocol):
         super().__init__(config, state, {})
         self._timeouts = timeouts
         self._refused = refused
-        # A connection on which nothing comes at all is one that sends its headers slowly.
-        self._phase = _Phase.HEADERS
+        self._phase = _Phase.IDLE
         self._silent = 0  # octets since the last header section, piece of a body or end
-        self._discarded = 0
         self._read_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._unsent = 0
@@ -72,9 +68,14 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._silent += len(data)
         super().data_received(data)
-        if self._phase is _Phase.IDLE or self.transport.is_closing():
+        if self._phase is _Phase.IDLE:
+            # Empty lines between requests have stopped uvicorn's timer.
+            cycle: Any = self.cycle
+            if cycle is not None and cycle.response_complete and self._read_timer is None:
+                self._arm_read_timer(self._timeouts.header_s)
+        elif self.transport.is_closing():
             return
-        if self._silent > MAX_HEADERS:
+        elif self._silent > MAX_HEADERS:
             self._refuse(431 if self._phase is _Phase.HEADERS else 413)
         elif self._phase is _Phase.BODY:
             self._wait_for_body()
@@ -86,24 +87,18 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._phase = _Phase.HEADERS
-        self._discarded = 0
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._phase is _Phase.HEADERS:  # not a trailer field, which nobody reads
-            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        super().on_headers_complete()  # raises when the request target is none
+        if not self.parser.should_upgrade():
+            # uvicorn would add trailer fields to the header fields: a way around what a proxy takes out.
+            self.headers = []
         self._phase = _Phase.BODY
         self._silent = 0
         self._stop_read_timer()
-        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._silent = 0
-        if self.cycle.response_complete:
-            self._discarded += len(body)
-            if self._discarded > MAX_DISCARDED:
-                self.transport.close()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -139,8 +134,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._read_timer = None
         if self.flow.read_paused:  # it is us who are slow
             self._arm_read_timer(self._timeouts.body_s)
-        elif self._phase is _Phase.HEADERS and not self._silent:
-            self.transport.close()  # not one octet: a connection opened ahead of need
+        elif self._phase is _Phase.IDLE:
+            self.transport.close()  # opened ahead of need
         else:
             self._refuse(408)
 
@@ -180,11 +175,11 @@ class HttpProtocol(HttpToolsProtocol):
     def _refuse(self, status: int) -> None:
         """Answer if that is still possible, and close."""
         cycle: Any = self.cycle
-        if (
-            cycle is None
-            or cycle.response_complete
-            or (self._phase is _Phase.BODY and not cycle.response_started)
-        ):
+        if self._phase is _Phase.BODY:
+            can_answer = not (cycle.response_started or self.pipeline)
+        else:
+            can_answer = cycle is None or cycle.response_complete
+        if can_answer:
             self._refused(status)
             self.transport.write(_refusal(status))
         self.transport.close()

@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from veredus.conditions import Condition, Eq, Has, Not, Order
 from veredus.mail.mailbox_shape import CAPABILITY, COUNTERS, ROLES, Mailbox, rights
-from veredus.mail.mailbox_tree import MailboxQueryArguments, rearrange
-from veredus.mail.settle import Charge, settle
+from veredus.mail.mailbox_tree import MailboxQueryArguments, MailboxQueryChangesArguments, rearrange, refine
+from veredus.mail.settle import NEEDS, Charge, Trash, settle
 from veredus.ports import Snapshot, Transaction
 from veredus.schema import (
     Access,
@@ -68,7 +68,7 @@ class MailboxHooks(Hooks):
         if old["role"] == "inbox" and new["role"] != "inbox":
             raise SetError.forbidden("The inbox keeps its role: mail is delivered to it.")
         if old["parentId"] != new["parentId"]:
-            await self._check_place(tx, new)
+            await self._check_place(tx, new, await self._levels_below(tx, new["id"]))
 
     async def check_destroy(self, ctx: Access, tx: Transaction, old: JsonObject, arguments: SetArguments) -> None:
         if old["role"] == "inbox":
@@ -87,7 +87,9 @@ class MailboxHooks(Hooks):
         for change in changed:
             if change.new is None and change.old is not None:
                 emails += await _empty(tx, change.old["id"])
-        await settle(tx, emails, self._charge)
+        trash = await _trash(tx, changed)
+        if emails or trash.was != trash.now:
+            await settle(tx, emails, self._charge, trash if trash.was != trash.now else None)
 
     def _check_own(self, record: JsonObject) -> None:
         name = unicodedata.normalize("NFC", record["name"])
@@ -102,9 +104,19 @@ class MailboxHooks(Hooks):
         if record["sortOrder"] >= 2**31:
             raise SetError.invalid_properties(["sortOrder"], "Must be less than 2^31.")
 
-    async def _check_place(self, tx: Transaction, record: JsonObject) -> None:
+    async def _levels_below(self, tx: Transaction, id: Id) -> int:
+        """How deep the tree below a mailbox is."""
+        if self._limits.max_depth is None:
+            return 0
+        levels, ids = -1, [id]
+        while ids and levels <= self._limits.max_depth:
+            levels += 1
+            ids = [child for parent in ids for child in await tx.select("Mailbox", Eq("parentId", parent))]
+        return levels
+
+    async def _check_place(self, tx: Transaction, record: JsonObject, levels_below: int = 0) -> None:
         """The parent exists, is no descendant, and is not too deep (§2)."""
-        depth = 1
+        depth = 1 + levels_below
         parent: Id | None = record["parentId"]
         while parent is not None:
             depth += 1
@@ -116,9 +128,22 @@ class MailboxHooks(Hooks):
             parent = found[0]["parentId"]
 
 
+async def _trash(tx: Transaction, changed: Sequence[Changed]) -> Trash:
+    """Which mailbox was the trash before these changes, and which is now."""
+    before: dict[Id, str | None] = {}
+    for change in changed:
+        if change.old is not None:
+            before.setdefault(change.old["id"], change.old["role"])
+        elif change.new is not None:
+            before.setdefault(change.new["id"], None)
+    now = next(iter(await tx.select("Mailbox", Eq("role", "trash"))), None)
+    was = next((id for id, role in before.items() if role == "trash"), None)
+    return Trash(now if was is None and now not in before else was, now)
+
+
 async def _empty(tx: Transaction, mailbox: Id) -> list[Changed]:
     changed = []
-    for email in await tx.get("Email", await tx.select("Email", Has("mailboxIds", mailbox))):
+    for email in await tx.get("Email", await tx.select("Email", Has("mailboxIds", mailbox)), NEEDS):
         rest = {id: True for id in email["mailboxIds"] if id != mailbox}
         if rest:
             await tx.update("Email", email["id"], {"mailboxIds": rest})
@@ -152,5 +177,7 @@ def mailbox_type(limits: MailboxLimits, charge: Charge) -> DataType:
         volatile=frozenset(COUNTERS),
         set_arguments=MailboxSetArguments,
         query_arguments=MailboxQueryArguments,
+        query_changes_arguments=MailboxQueryChangesArguments,
+        refine=refine,
         rearrange=rearrange,
     )

@@ -27,7 +27,8 @@ class Mailbox(Object, kw_only=True):
     unread_emails: ServerSet[Live[UnsignedInt]] = 0
     total_threads: ServerSet[Live[UnsignedInt]] = 0
     unread_threads: ServerSet[Live[UnsignedInt]] = 0
-    is_subscribed: bool = False
+    # §2: true for what the user has made.
+    is_subscribed: bool = True
 
 
 def rights(may_write: bool, *, is_inbox: bool) -> dict[str, Any]:

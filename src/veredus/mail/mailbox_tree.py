@@ -3,7 +3,8 @@
 from typing import Any
 
 from veredus.ports import Snapshot
-from veredus.wire.arguments import QueryArguments
+from veredus.schema import QueryPlan
+from veredus.wire.arguments import QueryArguments, QueryChangesArguments
 from veredus.wire.types import Id
 
 
@@ -14,10 +15,21 @@ class MailboxQueryArguments(QueryArguments, kw_only=True):
     filter_as_tree: bool = False
 
 
+class MailboxQueryChangesArguments(QueryChangesArguments, kw_only=True):
+    """Mailbox/queryChanges (§2.4), and the tree of the query: see docs/silent.md#mailbox-querychanges."""
+
+    sort_as_tree: bool = False
+    filter_as_tree: bool = False
+
+
+def refine(plan: QueryPlan, arguments: Any) -> QueryPlan:
+    """Whether the results are rearranged."""
+    as_tree = arguments.sort_as_tree or arguments.filter_as_tree
+    return QueryPlan(plan.where, plan.order, rearranged=as_tree)
+
+
 async def rearrange(snapshot: Snapshot, ids: list[Id], arguments: Any) -> list[Id]:
     """``ids``, sorted and filtered one by one, as the tree that the arguments ask for."""
-    if not isinstance(arguments, MailboxQueryArguments) or not (arguments.sort_as_tree or arguments.filter_as_tree):
-        return ids
     records = await snapshot.get("Mailbox", None, {"parentId"})
     parents: dict[Id, Id | None] = {record["id"]: record["parentId"] for record in records}
     if arguments.filter_as_tree:

@@ -5,12 +5,12 @@ and after. So a change costs what it touches, however much mail there is (RFC 86
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
 
-from veredus.conditions import Eq, In
+from veredus.conditions import Eq, HasAny, In
 from veredus.mail.mailbox_shape import COUNTERS
 from veredus.ports import Transaction
 from veredus.schema import Changed
@@ -22,6 +22,13 @@ Charge: TypeAlias = Callable[[Transaction, str, int, int], Awaitable[None]]
 
 class Moved(Changed, frozen=True):
     """An Email that got another id: neither more nor less of the quota is used."""
+
+
+class Trash(Struct, frozen=True):
+    """The mailbox with the role "trash", before and after what is to be settled."""
+
+    was: Id | None
+    now: Id | None
 
 
 # The properties of an Email that this module reads.
@@ -42,21 +49,36 @@ def _facts(email: JsonObject) -> _Facts:
     return _Facts(email["threadId"], frozenset(email["mailboxIds"]), unread)
 
 
-async def settle(tx: Transaction, changed: Sequence[Changed], charge: Charge) -> None:
+async def settle(
+    tx: Transaction, changed: Sequence[Changed], charge: Charge, trash: Trash | None = None
+) -> None:
     """Bring everything that is derived from Emails in line with ``changed``.
 
     What creations use is charged before they are put, where they can still be refused; here only
-    what destroyed Emails leave free is given back.
+    what destroyed Emails leave free is given back. ``trash``: given if another mailbox became it.
     """
     before, after = _net(changed)
     ids = [id for id in {**before, **after} if before.get(id) != after.get(id)]
-    if not ids:
+    concerned = _threads_in(before, after, ids)
+    if trash is not None:
+        concerned |= await _threads_of_mailboxes(tx, [id for id in (trash.was, trash.now) if id is not None])
+    if not concerned:
         return
-    threads = await _threads(tx, _threads_in(before, after, ids))
+    threads = await _threads(tx, concerned)
     grown = [id for id in ids if (id in before) != (id in after)]
     for thread in _threads_in(before, after, grown):
         await _store_thread(tx, thread, threads.get(thread, {}))
-    await _count(tx, ids, before, after, threads)
+    if trash is None:
+        id = next(iter(await tx.select("Mailbox", Eq("role", "trash"))), None)
+        trash = Trash(id, id)
+    deltas = _deltas(ids, before, after)
+    for thread in concerned:
+        now = threads.get(thread, {})
+        then = {id: facts for id, facts in now.items() if id not in after or before.get(id) == facts}
+        then.update({id: before[id] for id in ids if id in before and before[id].thread == thread})
+        _add_thread(deltas, then.values(), trash.was, -1)
+        _add_thread(deltas, now.values(), trash.now, 1)
+    await _store_counters(tx, deltas)
     gone = [change.old for change in changed if change.old and change.new is None and not isinstance(change, Moved)]
     if gone:
         await charge(tx, "Email", -len(gone), -sum(email["size"] for email in gone))
@@ -95,6 +117,11 @@ async def _threads(tx: Transaction, threads: set[Id]) -> dict[Id, dict[Id, _Fact
     return found
 
 
+async def _threads_of_mailboxes(tx: Transaction, mailboxes: Sequence[Id]) -> set[Id]:
+    ids = await tx.select("Email", HasAny("mailboxIds", tuple(mailboxes)), distinct="threadId")
+    return {email["threadId"] for email in await tx.get("Email", ids, {"threadId"})}
+
+
 async def _store_thread(tx: Transaction, thread: Id, emails: dict[Id, _Facts]) -> None:
     if emails:
         await tx.put("Thread", {"id": thread, "emailIds": list(emails)})
@@ -102,38 +129,38 @@ async def _store_thread(tx: Transaction, thread: Id, emails: dict[Id, _Facts]) -
         await tx.delete("Thread", thread)
 
 
-async def _count(
-    tx: Transaction,
-    ids: Sequence[Id],
-    before: dict[Id, _Facts],
-    after: dict[Id, _Facts],
-    threads: dict[Id, dict[Id, _Facts]],
-) -> None:
-    trash = next(iter(await tx.select("Mailbox", Eq("role", "trash"))), None)
-    deltas: dict[Id, Counter[str]] = {}
+# What is to be added to the counters of each mailbox.
+_Deltas: TypeAlias = dict[Id, Counter[str]]
 
-    def add(mailboxes: Iterable[Id], name: str, sign: int) -> None:
-        for mailbox in mailboxes:
-            deltas.setdefault(mailbox, Counter())[name] += sign
 
+def _add(deltas: _Deltas, mailboxes: Iterable[Id], name: str, sign: int) -> None:
+    for mailbox in mailboxes:
+        deltas.setdefault(mailbox, Counter())[name] += sign
+
+
+def _deltas(ids: Sequence[Id], before: dict[Id, _Facts], after: dict[Id, _Facts]) -> _Deltas:
+    """What the Emails alone add."""
+    deltas: _Deltas = {}
     for id in ids:
         for facts, sign in ((before.get(id), -1), (after.get(id), 1)):
             if facts is not None:
-                add(facts.mailboxes, "totalEmails", sign)
+                _add(deltas, facts.mailboxes, "totalEmails", sign)
                 if facts.unread:
-                    add(facts.mailboxes, "unreadEmails", sign)
-    for thread in _threads_in(before, after, ids):
-        now = threads.get(thread, {})
-        then = {id: facts for id, facts in now.items() if id not in after}
-        then.update({id: before[id] for id in ids if id in before and before[id].thread == thread})
-        then.update({id: now[id] for id in now if id in after and id in before and before[id] == after[id]})
-        for emails, sign in ((then.values(), -1), (now.values(), 1)):
-            add({mailbox for facts in emails for mailbox in facts.mailboxes}, "totalThreads", sign)
-            add(unread_mailboxes(emails, trash), "unreadThreads", sign)
+                    _add(deltas, facts.mailboxes, "unreadEmails", sign)
+    return deltas
+
+
+def _add_thread(deltas: _Deltas, emails: Collection[_Facts], trash: Id | None, sign: int) -> None:
+    _add(deltas, {mailbox for facts in emails for mailbox in facts.mailboxes}, "totalThreads", sign)
+    _add(deltas, unread_mailboxes(emails, trash), "unreadThreads", sign)
+
+
+async def _store_counters(tx: Transaction, deltas: _Deltas) -> None:
     changed = {mailbox: delta for mailbox, delta in deltas.items() if any(delta.values())}
     for mailbox in await tx.get("Mailbox", list(changed), frozenset(COUNTERS)):
         delta = changed[mailbox["id"]]
-        await tx.update("Mailbox", mailbox["id"], {name: mailbox[name] + delta[name] for name in COUNTERS if delta[name]})
+        new = {name: mailbox[name] + delta[name] for name in COUNTERS if delta[name]}
+        await tx.update("Mailbox", mailbox["id"], new)
 
 
 def unread_mailboxes(emails: Iterable[_Facts], trash: Id | None) -> set[Id]:

@@ -50,11 +50,11 @@ async def assign_thread(tx: Transaction, email: JsonObject) -> None:
 
 
 async def merge_threads(tx: Transaction, email: JsonObject, reindex: Reindex) -> list[Changed]:
-    """Join the Threads that an Email just put connects; returns what changed."""
+    """Join the Threads that an Email just put connects, in the largest; returns what changed."""
     threads = await _threads_of(tx, email["threadKeys"])
     if len(threads) <= 1:
         return []
-    kept: Id = email["threadId"]
+    kept = await _larger(tx, threads)
     moving = [id for thread in threads if thread != kept for id in await tx.select("Email", Eq("threadId", thread))]
     changed: list[Changed] = []
     for old in await tx.get("Email", moving):

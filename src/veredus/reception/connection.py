@@ -51,6 +51,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._is_lost = False
+        self._is_in_handshake = False
         self._is_ended = False
         self._is_read_paused = False
         self._is_write_paused = False
@@ -158,11 +159,12 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         finally:
             self._task = None
-            if self._is_lost:
+            # Nobody calls connection_lost of a protocol whose handshake failed or was broken off.
+            if self._is_lost or self._is_in_handshake:
                 self._forget()
         if isinstance(event, Closed):
             self._close(event)
-        elif not self._is_lost:
+        elif not self._transport.is_closing():
             self._flush()
             self._resume_reading()
             if self._is_ended:
@@ -190,6 +192,7 @@ class Connection(asyncio.Protocol):
         assert context
         # No read comes between this and the TLS layer's taking over the transport.
         self._session.discard_received()
+        self._is_in_handshake = True
         patience_s = self._server.reception.limits.idle_timeout_s
         try:
             transport = await self._loop.start_tls(
@@ -199,11 +202,10 @@ class Connection(asyncio.Protocol):
             log.info("tls failed", client=self.client, error=type(error).__name__)
             transport = None
         if transport:
+            self._is_in_handshake = False
             self._transport = transport
             self._session.tls_started()
         else:
-            # Nobody calls connection_lost of a protocol whose handshake failed.
-            self._is_lost = True
             self._transport.abort()
 
     def _flush(self) -> None:

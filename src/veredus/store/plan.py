@@ -7,9 +7,10 @@ a limit ends the work early. The others are tested row by row. SQLite is left no
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+import msgspec
 from msgspec import Struct
 
-from veredus.conditions import All, Any_, Condition, Eq, Has, In, Not, Order, Range, Text
+from veredus.conditions import All, Any_, Condition, Eq, Has, HasAny, In, Not, Order, Range, Text
 from veredus.store import limits, sql
 from veredus.store.sqlite_schema import Layout
 from veredus.store.values import descending, is_own_order
@@ -195,6 +196,8 @@ def _out_of_order(layout: Layout, part: Condition) -> bool:
             return name in layout.indexes or (name == "id" and None not in values)
         case Range(name, _, _):
             return name in layout.indexes
+        case HasAny(name, _):
+            return name in layout.members
     return False
 
 
@@ -216,11 +219,26 @@ def _drive(selection: Selection, part: Condition, compiler: sql.Compiler) -> _Dr
         return _Driver(
             part, f"{layout.members[part.property]} m", test, sql.Record(layout, "r", "m.rid", covered)
         )
+    if isinstance(part, HasAny):
+        return _drive_any(selection, part, compiler)
     row = sql.Record(layout, "r")
     test = f"r.a = {compiler.bind(selection.account)} AND {compiler.expression(part, row)}"
     assert isinstance(part, Eq | In | Range)
     index = f" INDEXED BY {layout.indexes.get(part.property, layout.id_index)}"
     return _Driver(part, f"{layout.records} r{index}", test, row)
+
+
+def _drive_any(selection: Selection, part: HasAny, compiler: sql.Compiler) -> _Driver:
+    """A record that has several of the keys comes once."""
+    layout = selection.layout
+    covered = {"id": "m.id"} | {name: f"m.{column}" for name, column in layout.covers.items()}
+    columns = ", ".join(["rid", "id", *layout.covers.values()])
+    keys = compiler.bind(msgspec.json.encode(part.keys).decode())
+    source = (
+        f"(SELECT DISTINCT {columns} FROM {layout.members[part.property]}"
+        f" WHERE key IN (SELECT value FROM json_each({keys})) AND rid {compiler.bounds()}) m"
+    )
+    return _Driver(part, source, "1", sql.Record(layout, "r", "m.rid", covered))
 
 
 def _drive_text(selection: Selection, part: Condition, compiler: sql.Compiler) -> _Driver:

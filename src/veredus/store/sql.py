@@ -201,7 +201,9 @@ def _some_member(compiler: Compiler, name: str, test: str, row: Row) -> str:
     """Some key of an object, or some element of an array, passes the test."""
     each = compiler.alias()
     member = f"CASE typeof({each}.key) WHEN 'text' THEN {each}.key ELSE {each}.value END"
-    return f"EXISTS(SELECT 1 FROM json_each({row.json(name)}, {path(name)}) {each} WHERE {member} {test})"
+    members = f"json_each({row.json(name)}, {path(name)}) {each}"
+    # Of a null there is one row, with a null.
+    return f"EXISTS(SELECT 1 FROM {members} WHERE {each}.type <> 'null' AND {member} {test})"
 
 
 def _range(compiler: Compiler, where: Range, row: Row) -> str:
@@ -283,7 +285,8 @@ def _item(compiler: Compiler, where: Item, row: Row) -> str:
     each = compiler.alias()
     test = compiler.expression(where.where, _Element(each))
     elements = f"json_each({row.json(where.property)}, {path(where.property)}) {each}"
-    return f"EXISTS(SELECT 1 FROM {elements} WHERE {test})"
+    # Of a null there is one row, with a null.
+    return f"EXISTS(SELECT 1 FROM {elements} WHERE {each}.type = 'object' AND {test})"
 
 
 def _same(compiler: Compiler, where: Same, row: Row) -> str:

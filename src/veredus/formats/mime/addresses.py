@@ -147,7 +147,7 @@ class _Parser:
         self._raw(word)
 
     def _raw(self, word: str) -> None:
-        """Keep a word as written; white space around "@" and "." is obsolete syntax, not the end of a word."""
+        """Keep a word as written; space around "@" and "." is obsolete syntax, not the end of a word."""
         last = self.words[-1][-1] if self.words else ""
         has_at = self.at >= 0 and self.at == len(self.words) - 1
         glued = last.endswith("@") or word[0] in "@." or (has_at and last.endswith("."))

@@ -1,4 +1,4 @@
-"""The Date form of a header field (RFC 8621 §4.1.2.5, RFC 5322 §3.3 and §4.3)."""
+"""The Date form of a header field (RFC 8621 §4.1.2.6, RFC 5322 §3.3 and §4.3)."""
 
 import re
 from calendar import monthrange

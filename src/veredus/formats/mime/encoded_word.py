@@ -81,7 +81,7 @@ def unfold(value: str) -> str:
 
 
 def normalize(text: str) -> str:
-    """``text`` in Normalization Form C, unless it has an absurdly long word: sorting its marks is quadratic."""
+    """``text`` in Normalization Form C, unless a word is absurdly long: sorting its marks is quadratic."""
     if text.isascii():
         return text
     if len(text) > _MAX_NORMALIZED and max(map(len, text.split(" "))) > _MAX_NORMALIZED:

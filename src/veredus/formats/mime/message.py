@@ -59,7 +59,7 @@ def _with_lf(data: bytes) -> bytes:
 
 
 def is_message(data: bytes) -> bool:
-    """True if ``data`` begins with a header block that has a field; saves nothing over parse(data).headers."""
+    """True if ``data`` begins with a header block that has a field, as parse(data).headers would say."""
     return bool(split(_with_lf(data[:65_536])).headers)
 
 

@@ -55,9 +55,9 @@ def preview_of(part: Part) -> str:
     for octets in _STEPS:
         end = min(part.end, part.start + octets)
         raw = transfer.decode(part.data[part.start : end], part.encoding)
+        if end < part.end:  # the cut may have gone through a character
+            raw = raw[: max(raw.rfind(b"\n"), raw.rfind(b" "), 0) or None]
         text, _ = charsets.decode(raw, part.charset)
-        if end < part.end:
-            text = text.rstrip("\ufffd")  # the cut may have gone through a character
         found = visible_text(text) if part.type == "text/html" else _plain_text(text)
         if end == part.end or len(found) >= MAX_PREVIEW // 2:
             break

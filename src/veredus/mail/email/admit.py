@@ -41,6 +41,16 @@ class Prepared(Struct):
     texts: dict[str, str]
 
 
+def prepare(data: bytes, blob_id: BlobId, received_at: str) -> Prepared:
+    """``Admission.prepare`` where it stands, for a process that does nothing else."""
+    if not messages.is_message(data):
+        raise SetError("invalidEmail", "No header field: this is not an RFC 5322 message.")
+    message = messages.parse(data)
+    email = describe(message, blob_id)
+    email["receivedAt"] = received_at
+    return Prepared(email, texts(message, email))
+
+
 class Admission:
     """Takes Emails into accounts."""
 
@@ -54,16 +64,8 @@ class Admission:
     async def prepare(self, data: bytes, blob_id: BlobId, received_at: str) -> Prepared:
         """Parse a stored message. Raises SetError invalidEmail (§4.8)."""
         if len(data) > INLINE:
-            return await asyncio.to_thread(self._prepare, data, blob_id, received_at)
-        return self._prepare(data, blob_id, received_at)
-
-    def _prepare(self, data: bytes, blob_id: BlobId, received_at: str) -> Prepared:
-        if not messages.is_message(data):
-            raise SetError("invalidEmail", "No header field: this is not an RFC 5322 message.")
-        message = messages.parse(data)
-        email = describe(message, blob_id)
-        email["receivedAt"] = received_at
-        return Prepared(email, texts(message, email))
+            return await asyncio.to_thread(prepare, data, blob_id, received_at)
+        return prepare(data, blob_id, received_at)
 
     async def admit(self, tx: Transaction, email: JsonObject) -> None:
         """Check where an Email is to go, charge for it, and find its Thread. Raises SetError."""
@@ -88,17 +90,24 @@ class Admission:
 
     async def finish(self, tx: Transaction, changed: Sequence[Changed]) -> dict[Id, Id]:
         """Join Threads and count. Returns the new ids of Emails that had to get one, by old id."""
-        everything = list(changed)
+        destroyed = {change.old["id"] for change in changed if change.old is not None and change.new is None}
+        moved: list[Changed] = []
         for change in changed:
-            if change.old is None and change.new is not None:
-                everything += await merge_threads(tx, change.new, self._reindex)
-        await settle(tx, everything, self._charge)
-        moved = everything[len(changed) :]
-        return {
-            gone.old["id"]: come.new["id"]
-            for gone, come in zip(moved[::2], moved[1::2], strict=True)
-            if gone.old and come.new
-        }
+            if change.old is None and change.new is not None and change.new["id"] not in destroyed:
+                moved += await merge_threads(tx, change.new, self._reindex)
+        await settle(tx, [*changed, *moved], self._charge)
+        ids: dict[Id, Id] = {}
+        for gone, come in reversed(list(zip(moved[::2], moved[1::2], strict=True))):
+            if gone.old is not None and come.new is not None:
+                new: Id = come.new["id"]
+                # It may have moved again since: what is later is in ``ids`` already.
+                ids[gone.old["id"]] = ids.get(new, new)
+        return ids
+
+    async def copy(self, original: JsonObject) -> Prepared:
+        """An Email of another account on its way into this one."""
+        kept = {name: value for name, value in original.items() if name not in ("id", "threadId")}
+        return Prepared(kept, await self._reindex(original))
 
     async def _reindex(self, email: JsonObject) -> dict[str, str]:
         data = await self._blobs.get(email["blobId"])
@@ -107,7 +116,7 @@ class Admission:
 
 def utc_date(moment: datetime) -> str:
     """A UTCDate in whole seconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
 
 
 def whole_seconds(date: str) -> str:
@@ -120,6 +129,9 @@ def newest_received(headers: Sequence[JsonObject]) -> str | None:
     for header in headers:
         if header["name"].lower() == "received" and ";" in header["value"]:
             found = as_date(header["value"].rsplit(";", 1)[1])
-            if found:
-                return utc_date(datetime.fromisoformat(found))
+            try:
+                if found:
+                    return utc_date(datetime.fromisoformat(found))
+            except (ValueError, OverflowError):
+                continue  # a leap second, or a year that UTC does not have
     return None

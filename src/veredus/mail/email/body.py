@@ -1,15 +1,15 @@
 """Properties of an Email that are worked out when they are asked for (RFC 8621 §4.1.2-4.1.4, §4.2)."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from veredus.formats.mime.header import Header, HeaderProperty, parse_header_property
 from veredus.formats.mime.message import decode_text, truncate_text
 from veredus.ports import BlobStore, Snapshot
 from veredus.schema import Access, Computed
-from veredus.wire.arguments import Arguments, GetArguments
+from veredus.wire.arguments import GetArguments
 from veredus.wire.types import BlobId, JsonObject, UnsignedInt
 
 # §4.2
@@ -21,18 +21,24 @@ LISTS = ("textBody", "htmlBody", "attachments")
 LoadPart = Callable[[BlobId], Awaitable[bytes | None]]
 
 
-class BodyArguments(Arguments, kw_only=True):
+class BodyArguments(Protocol):
     """The arguments on bodies that Email/get and Email/parse share (§4.2)."""
+
+    body_properties: list[str] | None
+    fetch_text_body_values: bool
+    fetch_html_body_values: bool
+    fetch_all_body_values: bool
+    max_body_value_bytes: int
+
+
+class EmailGetArguments(GetArguments, kw_only=True):
+    """Email/get (§4.2)."""
 
     body_properties: list[str] | None = None
     fetch_text_body_values: bool = False
-    fetch_html_body_values: bool = False
+    fetch_html_body_values: bool = field(name="fetchHTMLBodyValues", default=False)
     fetch_all_body_values: bool = False
     max_body_value_bytes: UnsignedInt = 0
-
-
-class EmailGetArguments(GetArguments, BodyArguments, kw_only=True):
-    """Email/get (§4.2)."""
 
 
 class BodyView(Struct):
@@ -101,7 +107,7 @@ class BodyView(Struct):
         content = await self.load(part["blobId"])
         if content is None:
             return {"value": "", "isEncodingProblem": True, "isTruncated": False}
-        text, problem = decode_text(content, part["charset"])
+        text, problem = decode_text(content, part["charset"], part.get("encoding", "7bit"))
         truncated = False
         if self.arguments.max_body_value_bytes:
             text, truncated = truncate_text(text, self.arguments.max_body_value_bytes, part["type"] == "text/html")
@@ -139,7 +145,7 @@ def computed(blobs_of: Callable[[Access], LoadPart]) -> tuple[Computed, ...]:
     async def bodies(
         ctx: Access, snapshot: Snapshot, records: Sequence[JsonObject], names: Sequence[str], arguments: Any
     ) -> list[Mapping[str, Any]]:
-        view = BodyView.of(arguments if isinstance(arguments, BodyArguments) else EmailGetArguments(account_id=""), blobs_of(ctx))
+        view = BodyView.of(arguments, blobs_of(ctx))
         return [await view.properties(record, names) for record in records]
 
     async def headers(
@@ -155,6 +161,8 @@ def computed(blobs_of: Callable[[Access], LoadPart]) -> tuple[Computed, ...]:
     )
 
 
-def part_reader(blobs: BlobStore, load: Callable[[BlobStore, BlobId], Awaitable[bytes | None]]) -> Callable[[Access], LoadPart]:
+def part_reader(
+    blobs: BlobStore, load: Callable[[BlobStore, BlobId], Awaitable[bytes | None]]
+) -> Callable[[Access], LoadPart]:
     """Reads parts of messages that the caller has already been found to own."""
     return lambda ctx: lambda id: load(blobs, id)

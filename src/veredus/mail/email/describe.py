@@ -8,6 +8,8 @@ from veredus.formats import search
 from veredus.formats.html import html_to_text
 from veredus.formats.mime import email as mime
 from veredus.formats.mime import message as messages
+from veredus.formats.mime import transfer
+from veredus.formats.mime.header import Header, as_text
 from veredus.formats.mime.message import Message, Part
 from veredus.formats.subject import base_subject
 from veredus.mail.threading import thread_keys
@@ -41,6 +43,7 @@ def describe(message: Message, blob_id: BlobId, *, offset: int = 0) -> JsonObjec
         "hasAttachment": messages.has_attachment(message),
         "preview": messages.preview(message),
         "headers": mime.headers_json(headers),
+        "decodedHeaders": _decoded(headers),
         "structure": _structure(message.root, id_of, is_root=True),
         "lists": {"textBody": _ids(text), "htmlBody": _ids(html), "attachments": _ids(attachments)},
         "sortFrom": _first(properties["from"]),
@@ -52,12 +55,19 @@ def describe(message: Message, blob_id: BlobId, *, offset: int = 0) -> JsonObjec
     return email
 
 
+def _decoded(headers: Iterable[Header]) -> list[dict[str, str]]:
+    """The fields that hold encoded words, as text (§4.4.1 ``header``)."""
+    return [{"name": name, "value": as_text(value)} for name, value in headers if "=?" in value]
+
+
 def _ids(parts: Iterable[Part]) -> list[str]:
     return [part.part_id for part in parts if part.part_id is not None]
 
 
 def _structure(part: Part, id_of: Callable[[Part], BlobId], *, is_root: bool = False) -> JsonObject:
     stored = mime.part_json(part, id_of, PART_PROPERTIES)
+    if part.encoding not in transfer.KNOWN:
+        stored["encoding"] = part.encoding
     if not is_root:
         stored["headers"] = mime.headers_json(part.headers)
     if part.is_multipart:
@@ -76,7 +86,7 @@ def _in_utc(date: str | None) -> str:
     if date is None:
         return ""
     try:
-        return datetime.fromisoformat(date).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return datetime.fromisoformat(date).astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
     except (ValueError, OverflowError):
         return ""
 

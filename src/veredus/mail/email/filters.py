@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from veredus.conditions import All, Condition, Contains, Eq, Has, HasOther, Item, Not, Order, Range, Same, parts
+from veredus.conditions import All, Any_, Condition, Contains, Eq, Has, HasOther, Item, Not, Order, Range, Same, parts
 from veredus.mail.email.shape import TEXT_FIELDS
 from veredus.ports import Snapshot
 from veredus.schema import Filter, QueryPlan, Sort, by, text
@@ -44,8 +44,11 @@ def _second(value: Any) -> str:
     date: str = msgspec.convert(value, UTCDate)
     if "." not in date:
         return date
-    moment = datetime.fromisoformat(date.split(".", 1)[0]).replace(tzinfo=UTC) + timedelta(seconds=1)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        moment = datetime.fromisoformat(date.split(".", 1)[0]).replace(tzinfo=UTC) + timedelta(seconds=1)
+    except OverflowError:
+        raise ValueError("is beyond the year 9999") from None
+    return moment.isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
 
 
 def _size(value: Any) -> int:
@@ -75,7 +78,10 @@ def _header(value: Any) -> Condition:
     if not 1 <= len(wanted) <= 2:
         raise ValueError("must be one or two strings")
     named = Contains("name", wanted[0], whole=True)
-    return Item("headers", All((named, Contains("value", wanted[1]))) if len(wanted) == 2 else named)
+    if len(wanted) == 1:
+        return Item("headers", named)
+    with_text = All((named, Contains("value", wanted[1])))
+    return Any_((Item("headers", with_text), Item("decodedHeaders", with_text)))
 
 
 FILTERS: dict[str, Filter] = {

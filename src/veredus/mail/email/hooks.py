@@ -60,16 +60,16 @@ class EmailHooks(Hooks):
             raise SetError.invalid_properties(error.properties, error.description) from None
 
     async def prepare_copy(self, ctx: Access, original: JsonObject, draft: Draft) -> None:
-        extra = set(draft.given) - set(METADATA) - set(original)
+        given = draft.given
+        extra = [name for name in given if name not in METADATA and given[name] != original.get(name)]
         if extra:
             raise SetError.invalid_properties(extra, "Only mailboxIds, keywords and receivedAt may be given.")
-        received_at = whole_seconds(received_date(ctx, draft.given.get("receivedAt")))
-        data = await ctx.load_blob(original["blobId"], draft.given.get("accountId"))
-        if data is None:
-            raise SetError.not_found()
-        prepared = await self._admission.prepare(data, original["blobId"], received_at)
-        prepared.email["mailboxIds"] = draft.given.get("mailboxIds")
-        prepared.email["keywords"] = draft.given.get("keywords") or {}
+        normalized_keywords(given.get("keywords") or {})
+        prepared = await self._admission.copy(original)
+        if given.get("receivedAt") is not None:
+            prepared.email["receivedAt"] = received_date(ctx, given["receivedAt"])
+        prepared.email["mailboxIds"] = given.get("mailboxIds")
+        prepared.email["keywords"] = given.get("keywords") or {}
         draft.record, draft.texts, draft.report = prepared.email, prepared.texts, REPORTED
 
     async def check_create(self, ctx: Access, tx: Transaction, record: JsonObject) -> None:

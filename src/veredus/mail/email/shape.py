@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, field
 
-from veredus.schema import BlobRef, Cold, Immutable, Indexed, Internal, Live, Object, ServerSet
+from veredus.schema import BlobRef, Caseless, Cold, Immutable, Indexed, Internal, Live, Object, ServerSet
 from veredus.wire.errors import SetError
 from veredus.wire.types import BlobId, Id, JsonObject, UnsignedInt, UTCDate
 
@@ -29,7 +29,7 @@ class Email(Object, kw_only=True):
     blob_id: ServerSet[BlobRef[Indexed[BlobId]]]
     thread_id: ServerSet[Indexed[Id]]
     mailbox_ids: Live[Indexed[dict[Id, Literal[True]]]]
-    keywords: Live[Indexed[dict[Keyword, Literal[True]]]] = {}
+    keywords: Live[Indexed[Caseless[dict[Keyword, Literal[True]]]]] = {}
     size: ServerSet[UnsignedInt]
     received_at: Immutable[UTCDate]
     message_id: Immutable[Strings] = None
@@ -46,6 +46,8 @@ class Email(Object, kw_only=True):
     has_attachment: ServerSet[bool] = False
     preview: ServerSet[str] = ""
     headers: Immutable[Cold[list[JsonObject]]] = []
+    # Those of ``headers`` that hold encoded words, decoded.
+    decoded_headers: Internal[Cold[list[JsonObject]]] = []
     # What sorts compare: address or name, base subject, UTC date (§4.4.2).
     sort_from: Internal[str] = ""
     sort_to: Internal[str] = ""

@@ -14,7 +14,8 @@ from veredus.mail.email.filters import (
     refine,
 )
 from veredus.mail.email.hooks import EmailHooks
-from veredus.mail.email.imports import ImportMethod, ParseMethod
+from veredus.mail.email.imports import ImportMethod
+from veredus.mail.email.parse import ParseMethod
 from veredus.mail.email.shape import TEXT_FIELDS, Email
 from veredus.mail.mailbox_shape import CAPABILITY
 from veredus.mail.settle import NEEDS

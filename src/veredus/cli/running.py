@@ -1,0 +1,98 @@
+"""Running a server until it is told to stop: event loop, signals, periodic work, process id file."""
+
+import asyncio
+import errno
+import os
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from veredus.cli import busy
+from veredus.cli.common import Failure
+
+if TYPE_CHECKING:
+    from veredus.app import App, Running
+    from veredus.config import Config
+    from veredus.reception import Delivery
+
+T = TypeVar("T")
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """In the event loop that the servers are measured with."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+
+def addresses(config: "Config") -> list[str]:
+    """Every address that is to be listened on."""
+    return [*config.http.listen, *config.smtp.listen, *config.lmtp.listen]
+
+
+async def serve_until_stopped(
+    app: "App",
+    announce: Callable[["Running"], Awaitable[None]],
+    *,
+    receive: Callable[["Delivery"], "Delivery"] | None = None,
+) -> None:
+    """Open the sockets and the periodic work, and close them when SIGTERM or SIGINT comes.
+
+    ``announce`` is called when all listen. A second signal ends the process at once.
+    """
+    from veredus.app import serve
+    from veredus.maintenance import Maintenance
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def begin_to_stop() -> None:
+        stop.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, begin_to_stop)
+    try:
+        async with serve(app, receive=receive) as running, asyncio.TaskGroup() as tasks:
+            maintenance = Maintenance(app.store, app.blobs, app.clock, app.config.data_dir)
+            tasks.create_task(maintenance.run(stop))
+            await announce(running)
+            await stop.wait()
+    except OSError as error:
+        if error.errno in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
+            reason = busy.explain(addresses(app.config))
+            if reason is not None:
+                raise Failure(reason) from error
+        raise
+
+
+@contextmanager
+def pidfile(path: Path | None) -> Iterator[None]:
+    """Keep the process id in ``path``; refused when it names a process that is alive."""
+    if path is None:
+        yield
+        return
+    other = _alive(path)
+    if other is not None:
+        raise Failure(f"{path}: process {other} is running - stop it first, or name another --pidfile")
+    path.write_text(f"{os.getpid()}\n")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _alive(path: Path) -> int | None:
+    try:
+        pid = int(path.read_text())
+        os.kill(pid, 0)
+    except (FileNotFoundError, ValueError, ProcessLookupError):
+        return None
+    except PermissionError:  # alive, and another user's
+        pass
+    return None if pid == os.getpid() else pid

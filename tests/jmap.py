@@ -1,0 +1,78 @@
+"""A JMAP client for tests: it speaks JSON to an engine, as HTTP would, and knows nothing else of it."""
+
+import json
+from typing import Any
+
+from veredus.app import App
+from veredus.ports import Identity
+
+USING = [
+    "urn:ietf:params:jmap:core",
+    "urn:ietf:params:jmap:mail",
+    "urn:ietf:params:jmap:quota",
+    "urn:ietf:params:jmap:blob",
+]
+
+
+class Jmap:
+    """One user's view of a server."""
+
+    def __init__(self, app: App, user: str, account: str, *, scope: Any = "write") -> None:
+        self.app, self.account = app, account
+        self.identity = Identity(user, "test", scope)
+        self.using = list(USING)
+
+    async def raw(self, body: bytes) -> Any:
+        """The response to the bytes of a request; raises RequestError."""
+        return json.loads(await self.app.engine.process(body, self.identity, "http://test"))
+
+    async def request(self, *calls: Any, **members: Any) -> Any:
+        """The whole response to ``[name, arguments, id]`` calls."""
+        return await self.raw(json.dumps({"using": self.using, "methodCalls": calls, **members}).encode())
+
+    async def responses(self, *calls: tuple[str, dict[str, Any]]) -> list[Any]:
+        """``[name, arguments, id]`` responses to calls of (name, arguments); accountId is filled in."""
+        filled = [[name, {"accountId": self.account, **args}, str(n)] for n, (name, args) in enumerate(calls)]
+        return (await self.request(*filled))["methodResponses"]
+
+    async def call(self, method: str, /, **args: Any) -> Any:
+        """The arguments of the response to one call, which must not be an error."""
+        name, response, _ = (await self.responses((method, args)))[0]
+        assert name == method, response
+        return response
+
+    async def error(self, method: str, /, **args: Any) -> Any:
+        """The error that one call must give."""
+        name, response, _ = (await self.responses((method, args)))[0]
+        assert name == "error", response
+        return response
+
+    async def upload(self, data: bytes, type: str = "message/rfc822") -> str:
+        async def chunks() -> Any:
+            yield data
+
+        return (await self.app.engine.upload(self.identity, self.account, type, chunks()))["blobId"]
+
+    async def import_email(self, data: bytes, mailbox: str | None = None, **more: Any) -> Any:
+        """Import a message; gives what was created."""
+        box = mailbox or await self.mailbox("inbox")
+        wanted = {"blobId": await self.upload(data), "mailboxIds": {box: True}, **more}
+        response = await self.call("Email/import", emails={"e": wanted})
+        assert not response["notCreated"], response
+        return response["created"]["e"]
+
+    async def mailbox(self, role: str) -> str:
+        return (await self.call("Mailbox/query", filter={"role": role}))["ids"][0]
+
+    async def get(self, type: str, id: str, **args: Any) -> Any:
+        """One record, which must exist."""
+        return (await self.call(f"{type}/get", ids=[id], **args))["list"][0]
+
+
+def message(subject: str = "Hello", body: str = "Text.", **headers: str) -> bytes:
+    """A plain message; header names with ``_`` for ``-``."""
+    fields = {"From": "Alice <alice@example.com>", "To": "bob@example.com", "Subject": subject, "MIME-Version": "1.0"}
+    fields["Content-Type"] = "text/plain; charset=utf-8"
+    fields.update({name.replace("_", "-"): value for name, value in headers.items()})
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return (head + "\r\n" + body.replace("\n", "\r\n") + "\r\n").encode()
