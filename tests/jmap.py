@@ -1,10 +1,16 @@
 """A JMAP client for tests: it speaks JSON to an engine, as HTTP would, and knows nothing else of it."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
-from veredus.app import App
+from veredus.app import App, open_app
+from veredus.config.settings import Blobs, Config, Limits, Quota, Storage
 from veredus.ports import Identity
+
+STORES = ("memory", "sqlite")
 
 USING = [
     "urn:ietf:params:jmap:core",
@@ -12,6 +18,26 @@ USING = [
     "urn:ietf:params:jmap:quota",
     "urn:ietf:params:jmap:blob",
 ]
+
+
+@asynccontextmanager
+async def open_server(store: str, directory: Path, *, quota: Quota | None = None, **limits: Any) -> AsyncIterator[App]:
+    """A server without sockets. ``limits``: other than the default ones, by the names of ``config.Limits``."""
+    config = Config(
+        hostname="mail.example.com",
+        data_dir=directory,
+        storage=Storage(url=store),
+        blobs=Blobs(url="memory"),
+        limits=Limits(**limits),
+        quota=quota or Quota(),
+    )
+    async with open_app(config, types=[]) as app:
+        yield app
+
+
+async def new_user(app: App, address: str = "alice@example.com") -> "Jmap":
+    """A user with an account of their own."""
+    return Jmap(app, address, await app.add_account(address, None))
 
 
 class Jmap:
@@ -60,6 +86,35 @@ class Jmap:
         response = await self.call("Email/import", emails={"e": wanted})
         assert not response["notCreated"], response
         return response["created"]["e"]
+
+    async def set(self, type: str, **args: Any) -> Any:
+        """The response to a /set of which nothing was refused."""
+        response = await self.call(f"{type}/set", **args)
+        refused = [response[name] for name in ("notCreated", "notUpdated", "notDestroyed") if response[name]]
+        assert not refused, refused
+        return response
+
+    async def create(self, type: str, **properties: Any) -> Any:
+        """What the server says of a record it has created."""
+        return (await self.set(type, create={"new": properties}))["created"]["new"]
+
+    async def update(self, type: str, id: str, **patch: Any) -> Any:
+        """What the server says of a record it has updated; ``patch`` is a PatchObject."""
+        return (await self.set(type, update={id: patch}))["updated"][id]
+
+    async def refused(self, type: str, verb: str, what: Any, **args: Any) -> Any:
+        """The SetError of one "create" (properties), "update" (id, patch) or "destroy" (id)."""
+        value = {"create": lambda: {"new": what}, "update": lambda: dict([what]), "destroy": lambda: [what]}[verb]()
+        response = await self.call(f"{type}/set", **{verb: value}, **args)
+        errors = response[{"create": "notCreated", "update": "notUpdated", "destroy": "notDestroyed"}[verb]]
+        assert errors, response
+        return next(iter(errors.values()))
+
+    async def state(self, type: str) -> str:
+        return (await self.call(f"{type}/get", ids=[]))["state"]
+
+    async def query(self, type: str, **args: Any) -> list[str]:
+        return (await self.call(f"{type}/query", **args))["ids"]
 
     async def mailbox(self, role: str) -> str:
         return (await self.call("Mailbox/query", filter={"role": role}))["ids"][0]

@@ -1,16 +1,13 @@
-"""The one place that names implementations: from settings to running servers."""
+"""The one place that names implementations: from settings to everything but sockets (``serving``)."""
 
-import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
 
-import structlog
 from msgspec import Struct
-from prometheus_client import CollectorRegistry
 
-from veredus.auth.accounts import Accounts
+from veredus.auth.accounts import AccountError, Accounts
 from veredus.auth.authenticator import StoreAuthenticator
 from veredus.auth.directory import StoreDirectory
 from veredus.auth.password import PasswordVerifier
@@ -21,7 +18,6 @@ from veredus.blobs.methods import CAPABILITY as BLOB_CAPABILITY
 from veredus.blobs.methods import account_capability as blob_capability
 from veredus.blobs.methods import blob_methods
 from veredus.config.settings import Config
-from veredus.delivery.inbound import Inbound
 from veredus.engine.api import Engine
 from veredus.engine.blobs import UPLOADS, load
 from veredus.engine.call import Services
@@ -30,11 +26,6 @@ from veredus.engine.filters import compile_filter
 from veredus.engine.limits import Limits
 from veredus.engine.registry import Registry
 from veredus.engine.session import Capability
-from veredus.http.app import HttpApp
-from veredus.http.server import HttpServer
-from veredus.http.server import serve as serve_http
-from veredus.http.settings import HttpSettings
-from veredus.lmtp.server import serve as serve_lmtp
 from veredus.mail.email.admit import Admission, EmailLimits
 from veredus.mail.email.body import part_reader
 from veredus.mail.email.type import account_capability, email_type
@@ -45,16 +36,12 @@ from veredus.mail.snippet import SnippetMethod
 from veredus.mail.thread import THREAD
 from veredus.ports import BlobStore, Clock, Store
 from veredus.quota.type import QUOTA, charge, set_limits
-from veredus.reception import Delivery
-from veredus.reception import Limits as ReceptionLimits
-from veredus.reception import Server as ReceptionServer
 from veredus.schema import DataType, Method
-from veredus.smtp.server import serve as serve_smtp
 from veredus.store.memory import MemoryStore
 from veredus.store.sqlite import SQLiteStore
 from veredus.wire.types import Id
 
-log = structlog.get_logger()
+__all__ = ["AccountError", "App", "build_registry", "open_app"]
 
 # Where packages declare data types of their own (docs/plugins.md).
 PLUGINS = "veredus.data_types"
@@ -80,7 +67,6 @@ class App(Struct):
     registry: Registry
     engine: Engine
     clock: Clock
-    metrics: CollectorRegistry
 
     async def add_account(self, address: str, password: str | None, name: str | None = None) -> Id:
         """A user with a ready account: mailboxes with roles, and quota."""
@@ -184,62 +170,4 @@ async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -
             registry=registry,
             engine=Engine(registry, Services(store, blobs, directory, clock, limits)),
             clock=clock,
-            metrics=CollectorRegistry(),
         )
-
-
-class Running(Struct):
-    """The open sockets of an app."""
-
-    http: HttpServer
-    smtp: ReceptionServer | None
-    lmtp: ReceptionServer | None
-
-
-@asynccontextmanager
-async def serve(
-    app: App, *, receive: Callable[[Delivery], Delivery] | None = None
-) -> AsyncIterator[Running]:
-    """Open all sockets of the configuration; on exit what is in flight ends, then they close.
-
-    ``receive``: puts something before the delivery into inboxes.
-    """
-    config = app.config
-    tls = (str(config.tls.cert), str(config.tls.key)) if config.tls.mode == "files" else None
-    inbound: Delivery = Inbound(app.store, app.blobs, app.directory, app.admission, app.clock)
-    delivery = receive(inbound) if receive else inbound
-    context = None
-    if tls is not None:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(*tls)
-    async with AsyncExitStack() as stack:
-        http = await serve_http(_http_app(app), config.http.listen, tls=tls)
-        stack.push_async_callback(http.close)
-        mail: list[ReceptionServer | None] = []
-        for listen, size, start in (
-            (config.smtp.listen, config.smtp.max_size, serve_smtp),
-            (config.lmtp.listen, config.smtp.max_size, serve_lmtp),
-        ):
-            if not listen:
-                mail.append(None)
-                continue
-            limits = ReceptionLimits(message_size=size)
-            server = await start(listen, delivery, hostname=config.hostname, limits=limits, tls=context)
-            stack.push_async_callback(server.close)
-            mail.append(server)
-        yield Running(http, *mail)
-
-
-def _http_app(app: App) -> HttpApp:
-    config = app.config
-    settings = HttpSettings(
-        max_size_request=config.limits.max_size_request,
-        max_size_upload=config.limits.max_size_upload,
-        max_concurrent_requests=config.limits.max_concurrent_requests,
-        max_concurrent_upload=config.limits.max_concurrent_upload,
-        public_url=config.http.public_url,
-        trusted_proxies=config.http.trusted_proxies,
-        cors_origins=config.http.cors_origins,
-        metrics=config.metrics.enabled and config.metrics.listen is None,
-    )
-    return HttpApp(app.engine, app.authenticator, settings=settings, ready=app.ready, registry=app.metrics)

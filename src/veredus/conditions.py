@@ -6,6 +6,7 @@ meaning they all must agree with. A condition reads stored properties by their w
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from msgspec import Struct
@@ -105,7 +106,9 @@ class Not(Struct, frozen=True):
     of: "Condition"
 
 
-Condition: TypeAlias = Eq | In | Has | HasAny | HasOther | Range | Contains | Text | Item | Same | All | Any_ | Not
+Condition: TypeAlias = (
+    Eq | In | Has | HasAny | HasOther | Range | Contains | Text | Item | Same | All | Any_ | Not
+)
 
 EVERYTHING = All()
 
@@ -129,10 +132,13 @@ def _no_siblings(property: str, value: Any) -> Iterable[tuple[Mapping[str, Any],
     raise LookupError(f"no other records to compare {property} with")
 
 
+_NO_TEXTS: Texts = MappingProxyType({})
+
+
 def matches(
     condition: Condition,
     record: Mapping[str, Any],
-    texts: Texts = {},
+    texts: Texts = _NO_TEXTS,
     siblings: Siblings = _no_siblings,
 ) -> bool:
     """Whether ``record`` satisfies ``condition``: the reference meaning.
@@ -140,51 +146,95 @@ def matches(
     ``texts`` are the normalized text fields of the record (``formats.search.normalize``);
     ``siblings(property, value)`` gives the account's records whose property has that value.
     """
-    match condition:
-        case Eq(name, value):
-            return _same(record.get(name), value)
-        case In(name, values):
-            return any(_same(record.get(name), value) for value in values)
-        case Has(name, key):
-            return key in (record.get(name) or ())
-        case HasAny(name, keys):
-            return any(key in (record.get(name) or ()) for key in keys)
-        case HasOther(name, keys):
-            return any(key not in keys for key in record.get(name) or ())
-        case Range(name, at_least, below):
-            return _in_range(record.get(name), at_least, below)
-        case Contains(name, text, whole):
-            value = record.get(name)
-            if not isinstance(value, str):
-                return False
-            folded, wanted = value.casefold(), text.casefold()
-            return folded == wanted if whole else wanted in folded
-        case Text(fields, phrases):
-            found = (f" {texts[field]} " for field in fields if field in texts)
-            haystacks = list(found)
-            return all(any(f" {' '.join(p)} " in text for text in haystacks) for p in phrases)
-        case Item(name, where):
-            return any(matches(where, item) for item in record.get(name) or ())
-        case Same(name, where):
-            near = siblings(name, record.get(name))
-            return any(matches(where, other, other_texts, siblings) for other, other_texts in near)
-        case All(of):
-            return all(matches(part, record, texts, siblings) for part in of)
-        case Any_(of):
-            return any(matches(part, record, texts, siblings) for part in of)
-        case Not(of):
-            return not matches(of, record, texts, siblings)
+    return _MEANING[condition.__class__](condition, record, texts, siblings)
+
+
+_Record: TypeAlias = Mapping[str, Any]
+
+
+def _eq(this: Eq, record: _Record, texts: Texts, siblings: Siblings) -> bool:
+    return _same(record.get(this.property), this.value)
+
+
+def _in(this: In, record: _Record, texts: Texts, siblings: Siblings) -> bool:
+    found = record.get(this.property)
+    return any(_same(found, value) for value in this.values)
+
+
+def _has(this: Has, record: _Record, texts: Texts, siblings: Siblings) -> bool:
+    return this.key in (record.get(this.property) or ())
+
+
+def _has_any(this: HasAny, record: _Record, texts: Texts, siblings: Siblings) -> bool:
+    members = record.get(this.property) or ()
+    return any(key in members for key in this.keys)
+
+
+def _has_other(this: HasOther, record: _Record, texts: Texts, siblings: Siblings) -> bool:
+    return any(key not in this.keys for key in record.get(this.property) or ())
+
+
+def _range(this: Range, record: _Record, texts: Texts, siblings: Siblings) -> bool:
+    value = record.get(this.property)
+    if value is None:
+        return False
+    return (this.at_least is None or value >= this.at_least) and (this.below is None or value < this.below)
+
+
+def _contains(this: Contains, record: _Record, texts: Texts, siblings: Siblings) -> bool:
+    value = record.get(this.property)
+    if not isinstance(value, str):
+        return False
+    folded, wanted = value.casefold(), this.text.casefold()
+    return folded == wanted if this.whole else wanted in folded
+
+
+def _text(this: Text, record: _Record, texts: Texts, siblings: Siblings) -> bool:
+    haystacks = [f" {texts[field]} " for field in this.fields if field in texts]
+    return all(any(f" {' '.join(phrase)} " in text for text in haystacks) for phrase in this.phrases)
+
+
+def _item(this: Item, record: _Record, texts: Texts, siblings: Siblings) -> bool:
+    return any(matches(this.where, item) for item in record.get(this.property) or ())
+
+
+def _same_value(this: Same, record: _Record, texts: Texts, siblings: Siblings) -> bool:
+    near = siblings(this.property, record.get(this.property))
+    return any(matches(this.where, other, other_texts, siblings) for other, other_texts in near)
+
+
+def _all(this: All, record: _Record, texts: Texts, siblings: Siblings) -> bool:
+    return all(matches(part, record, texts, siblings) for part in this.of)
+
+
+def _any(this: Any_, record: _Record, texts: Texts, siblings: Siblings) -> bool:
+    return any(matches(part, record, texts, siblings) for part in this.of)
+
+
+def _not(this: Not, record: _Record, texts: Texts, siblings: Siblings) -> bool:
+    return not matches(this.of, record, texts, siblings)
+
+
+_MEANING: dict[type, Callable[[Any, _Record, Texts, Siblings], bool]] = {
+    Eq: _eq,
+    In: _in,
+    Has: _has,
+    HasAny: _has_any,
+    HasOther: _has_other,
+    Range: _range,
+    Contains: _contains,
+    Text: _text,
+    Item: _item,
+    Same: _same_value,
+    All: _all,
+    Any_: _any,
+    Not: _not,
+}
 
 
 def _same(a: object, b: object) -> bool:
     """JSON equality: true is not 1."""
     return a == b and isinstance(a, bool) == isinstance(b, bool)
-
-
-def _in_range(value: Any, at_least: Any, below: Any) -> bool:
-    if value is None:
-        return False
-    return (at_least is None or value >= at_least) and (below is None or value < below)
 
 
 def parts(condition: Condition) -> Iterable[Condition]:

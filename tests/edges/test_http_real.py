@@ -8,8 +8,10 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from veredus.app import open_app, serve
+from veredus.app import open_app
 from veredus.config.settings import Blobs, Config, Http, Lmtp, Storage
+from veredus.serving import serve
+from veredus.serving import serve
 
 CORE = "urn:ietf:params:jmap:core"
 

@@ -321,6 +321,14 @@ async def test_a_handshake_that_fails_leaves_nothing(start: Servers, tls: ssl.SS
     await asyncio.wait_for(server.close(), 5)
 
 
+async def test_closing_breaks_off_a_handshake(start: Servers, tls: ssl.SSLContext) -> None:
+    server = await start(tls=tls)
+    client = await greeted(server)
+    assert await client.say(b"STARTTLS\r\n") == ["220"]
+    await asyncio.wait_for(server.close(timeout_s=0.1), 5)
+    await client.close()
+
+
 async def test_closing_during_tls(bag: Mailbag, start: Servers, tls: ssl.SSLContext) -> None:
     server = await start(tls=tls)
     trust = ssl._create_unverified_context()
@@ -427,13 +435,14 @@ async def test_closing_lets_a_transaction_end_and_sends_the_idle_away(bag: Mailb
     server = await start()
     idle, busy = await greeted(server), await greeted(server)
     await busy.say(TRANSACTION, 3)
+    address = server.sockets[0].getsockname()
     closing = asyncio.create_task(server.close(timeout_s=10))
     assert [await idle.hear(), await idle.hear()] == ["421", ""]
     assert await busy.say(b"x\r\n.\r\n", 2) == ["250", "421"]
     await asyncio.wait_for(closing, 5)
     assert len(bag.taken) == 1
     with pytest.raises(ConnectionError):
-        await Client.connect(server)
+        await asyncio.open_connection(*address)
     await idle.close()
     await busy.close()
 
@@ -481,6 +490,7 @@ async def test_listening_on_ipv6(bag: Mailbag) -> None:
         test_starttls,
         test_commands_in_the_clear_behind_starttls_are_not_obeyed,
         test_a_handshake_that_fails_leaves_nothing,
+        test_closing_breaks_off_a_handshake,
         test_closing_during_tls,
         test_a_client_that_does_not_read_is_cut_off,
         test_connections_are_limited,

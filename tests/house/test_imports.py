@@ -12,11 +12,11 @@ LIBRARIES = {
     "apsw": {"veredus.store", "veredus.blob"},
     "argon2": {"veredus.auth"},
     "httptools": {"veredus.http"},
-    "prometheus_client": {"veredus.http", "veredus.app"},
+    "prometheus_client": {"veredus.http", "veredus.serving"},
     "rich": {"veredus.cli"},
     "selectolax": {"veredus.formats"},
     "typer": {"veredus.cli"},
-    "uvicorn": {"veredus.http", "veredus.app"},
+    "uvicorn": {"veredus.http", "veredus.serving"},
     "uvloop": {"veredus.http", "veredus.app", "veredus.cli"},
 }
 # Implementations of the ports are named in app.py alone; every other part knows the port.

@@ -12,8 +12,9 @@ import typer
 from veredus.cli.common import Failure, Invocation, invocation
 
 if TYPE_CHECKING:
-    from veredus.app import App, Running
+    from veredus.app import App
     from veredus.config import Config
+    from veredus.serving import Running
 
 DATA_DIR = Path("veredus-dev-data")
 # Name and address; the password is the local part. The first gets the mail for nobody.

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from veredus import __version__
-from veredus.cli import config, dev, serve
+from veredus.cli import account, config, dev, serve, token
 from veredus.cli.common import EXIT_FAILURE, EXIT_USAGE, Failure, Invocation, Json, write_json
 
 app = typer.Typer(
@@ -24,6 +24,8 @@ app = typer.Typer(
 # One line for each group, in the order of a life with the server.
 app.command()(serve.serve)
 app.command()(dev.dev)
+app.add_typer(account.app, name="account")
+app.add_typer(token.app, name="token")
 app.add_typer(config.app, name="config")
 
 

@@ -13,9 +13,10 @@ from veredus.cli import busy
 from veredus.cli.common import Failure
 
 if TYPE_CHECKING:
-    from veredus.app import App, Running
+    from veredus.app import App
     from veredus.config import Config
     from veredus.reception import Delivery
+    from veredus.serving import Running
 
 T = TypeVar("T")
 
@@ -43,8 +44,8 @@ async def serve_until_stopped(
 
     ``announce`` is called when all listen. A second signal ends the process at once.
     """
-    from veredus.app import serve
     from veredus.maintenance import Maintenance
+    from veredus.serving import serve
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -90,9 +91,12 @@ def pidfile(path: Path | None) -> Iterator[None]:
 def _alive(path: Path) -> int | None:
     try:
         pid = int(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    try:
         os.kill(pid, 0)
-    except (FileNotFoundError, ValueError, ProcessLookupError):
+    except ProcessLookupError:
         return None
     except PermissionError:  # alive, and another user's
-        pass
+        return pid
     return None if pid == os.getpid() else pid

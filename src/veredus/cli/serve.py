@@ -8,8 +8,8 @@ import typer
 from veredus.cli.common import invocation
 
 if TYPE_CHECKING:
-    from veredus.app import Running
     from veredus.config import Config
+    from veredus.serving import Running
 
 
 def serve(

@@ -27,9 +27,16 @@ class Download(Struct):
     store: BlobStore | None = None
 
     def open(self, start: int, end: int) -> AsyncIterator[bytes]:
-        """The bytes in ``[start, end)`` of a download without ``data``."""
-        assert self.store is not None and self.blob is not None  # noqa: S101 - one of the two forms
+        """The bytes in ``[start, end)`` in chunks of bounded size."""
+        if self.data is not None:
+            return _once(self.data[start:end])
+        assert self.store is not None
+        assert self.blob is not None
         return self.store.open(self.blob, start, end)
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
 
 
 # Blobs up to this size are read at once: one step instead of a stream.

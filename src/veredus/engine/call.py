@@ -1,13 +1,13 @@
 """What a method is given of the outside (schema.Access): one per method call."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from veredus.engine import blobs as blob_access
-from veredus.engine.limits import Limits
+from veredus.engine.limits import Budget, Limits
 from veredus.ports import AccountInfo, Blob, BlobStore, Clock, Directory, Identity, Snapshot, Store, Transaction
 from veredus.schema import DataType
 from veredus.wire.errors import MethodError
@@ -36,6 +36,7 @@ class RequestScope(Struct):
     limits: Mapping[str, int]
     # Runs a method as part of the running one; set by the dispatcher.
     implicit: Callable[[str, JsonObject, str], Awaitable[JsonObject | None]]
+    budget: Budget = field(default_factory=Budget)
 
 
 class Call:
@@ -79,6 +80,10 @@ class Call:
             return None
         return await blob_access.load(self._scope.services.blobs, id)
 
+    async def open_blob(self, id: BlobId, account: Id | None = None) -> blob_access.Download | None:
+        services, owner = self._scope.services, account or self.account.id
+        return await blob_access.find(services.store, services.blobs, owner, self.identity.user, id)
+
     async def blob_exists(self, id: BlobId, account: Id | None = None) -> bool:
         async with self.read(account) as snapshot:
             return bool(await blob_access.visible(snapshot, [id], self.identity.user))
@@ -86,15 +91,38 @@ class Call:
     async def store_blob(self, data: bytes) -> Blob:
         return await self._scope.services.blobs.put(data, max_size=len(data))
 
-    async def upload_blob(self, data: bytes, type: str, account: Id | None = None) -> Blob:
-        blob = await self.store_blob(data)
-        services = self._scope.services
-        owner = account or self.account.id
-        await blob_access.note_upload(services.store, owner, self.identity.user, blob, type, self.now())
+    async def upload_blob(
+        self, data: bytes | AsyncIterator[bytes], type: str, account: Id | None = None
+    ) -> Blob:
+        blob = await self._scope.services.blobs.put(data, max_size=self.limit("maxSizeUpload"))
+        await self._note_upload(blob, type, account)
         return blob
+
+    async def copy_blob(self, id: BlobId, account: Id) -> Blob | None:
+        found = await self.open_blob(id, account)
+        if found is None:
+            return None
+        self.work(found.size)
+        # Put again although accounts share the store: its age counts from the last time.
+        blob = await self._scope.services.blobs.put(found.open(0, found.size), max_size=found.size)
+        await self._note_upload(blob, "application/octet-stream")
+        return blob
+
+    async def _note_upload(self, blob: Blob, type: str, account: Id | None = None) -> None:
+        services, owner = self._scope.services, account or self.account.id
+        await blob_access.note_upload(services.store, owner, self.identity.user, blob, type, self.now())
+
+    def work(self, octets: int) -> None:
+        self._scope.budget.take_work(octets)
+
+    def hold(self, octets: int) -> None:
+        self._scope.budget.take_hold(octets)
 
     async def call(self, name: str, arguments: JsonObject) -> JsonObject | None:
         return await self._scope.implicit(name, arguments, self._call_id)
+
+    def type_names(self) -> tuple[str, ...]:
+        return tuple(name for name, type in self._scope.types.items() if type.capability in self.using)
 
     def data_type(self, name: str) -> DataType | None:
         found = self._scope.types.get(name)

@@ -29,11 +29,11 @@ async def copy_blobs(ctx: Access, args: BlobCopyArguments) -> JsonObject:
     copied: dict[str, str] = {}
     not_copied: dict[str, Any] = {}
     for id in dict.fromkeys(args.blob_ids):
-        data = await ctx.load_blob(id, args.from_account_id)
-        if data is None:
+        blob = await ctx.copy_blob(id, args.from_account_id)
+        if blob is None:
             not_copied[id] = SetError.not_found().to_json()
         else:
-            copied[id] = (await ctx.upload_blob(data, "application/octet-stream")).id
+            copied[id] = blob.id
     return {
         "fromAccountId": args.from_account_id,
         "accountId": args.account_id,

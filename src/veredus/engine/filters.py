@@ -4,21 +4,25 @@ from typing import Any
 
 import msgspec
 
-from veredus.conditions import All, Any_, Condition, Not, Order, all_of
+from veredus.conditions import All, Any_, Condition, Eq, Not, Order, Range, all_of
 from veredus.formats.collation import ALGORITHMS
-from veredus.schema import DataType, QueryPlan, Unsupported
+from veredus.schema import Access, DataType, Mark, QueryPlan, Unsupported
 from veredus.wire.arguments import FilteredArguments
 from veredus.wire.errors import MethodError
 from veredus.wire.types import JsonObject
 
+DEFAULT_COLLATION = "i;unicode-casemap"
 # Deeper or larger filters are refused: no search form makes them, and they cost without bound.
 MAX_DEPTH = 50
 MAX_CONDITIONS = 1000
+_TOO_LARGE = f"A filter has at most {MAX_CONDITIONS} conditions, nested at most {MAX_DEPTH} deep."
 
 
-def plan(type: DataType, args: FilteredArguments) -> QueryPlan:
+def plan(ctx: Access, type: DataType, args: FilteredArguments) -> QueryPlan:
     """What a query asks of the store."""
     where = compile_filter(type, args.filter)
+    if type.shown is not None:
+        where = all_of(where, type.shown(ctx))
     try:
         order = tuple(_sort(type, comparator) for comparator in args.sort or ()) or type.default_sort
     except Unsupported as error:
@@ -42,9 +46,12 @@ def _filter(type: DataType, filter: Any, depth: int, budget: list[int]) -> Condi
         raise MethodError.invalid_arguments("A filter is a FilterOperator, a FilterCondition or null.")
     budget[0] -= 1
     if depth == 0 or budget[0] < 0:
-        raise Unsupported(f"A filter has at most {MAX_CONDITIONS} conditions, nested at most {MAX_DEPTH} deep.")
+        raise Unsupported(_TOO_LARGE)
     if "operator" in filter:
         return _operator(type, filter, depth, budget)
+    budget[0] -= len(filter)
+    if budget[0] < 0:
+        raise Unsupported(_TOO_LARGE)
     return all_of(*(_condition(type, name, value) for name, value in filter.items()))
 
 
@@ -70,11 +77,27 @@ def _condition(type: DataType, name: str, value: Any) -> Condition:
     if build is None:
         raise Unsupported(f"{type.name} has no filter {name[:100]!r}.")
     try:
-        return build(value)
+        condition = build(value)
     except Unsupported:
         raise
     except (ValueError, msgspec.ValidationError) as error:
         raise MethodError.invalid_arguments(f"filter {name!r}: {error}") from None
+    if not _of_right_type(type, condition):
+        raise MethodError.invalid_arguments(f"filter {name!r}: the value is not of the property's type.")
+    return condition
+
+
+def _of_right_type(type: DataType, condition: Condition) -> bool:
+    """Whether a condition that compares one property does so with a value of its type."""
+    match condition:
+        case Not(of):
+            return _of_right_type(type, of)
+        case Eq(name, value) if name in type.properties:
+            return value.__class__ in type.properties[name].kinds
+        case Range(name, at_least, below) if name in type.properties:
+            bounds = [bound for bound in (at_least, below) if bound is not None]
+            return bool(bounds) and all(type.properties[name].check(bound) for bound in bounds)
+    return True
 
 
 def _sort(type: DataType, comparator: JsonObject) -> Order:
@@ -90,8 +113,17 @@ def _sort(type: DataType, comparator: JsonObject) -> Order:
     if build is None:
         raise Unsupported(f"{type.name} is not sorted by {name[:100]!r}.")
     try:
-        return build(comparator)
+        order = build(comparator)
     except Unsupported:
         raise
     except ValueError as error:
         raise MethodError.invalid_arguments(f"sort by {name!r}: {error}") from None
+    return _collated(type, order)
+
+
+def _collated(type: DataType, order: Order) -> Order:
+    """§5.5: strings have a collation, by default one that knows Unicode; for other types it is ignored."""
+    prop = type.properties.get(order.by) if isinstance(order.by, str) else None
+    if prop is None or Mark.INTERNAL in prop.marks or prop.is_text == (order.collation is not None):
+        return order
+    return Order(order.by, order.ascending, DEFAULT_COLLATION if prop.is_text else None)

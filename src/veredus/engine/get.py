@@ -20,15 +20,25 @@ async def get(ctx: Access, type: DataType, args: GetArguments) -> JsonObject:
     if ids is not None and len(ids) > most:
         raise MethodError.request_too_large(f"At most {most} ids in one call.")
     async with ctx.read() as snapshot:
+        asked = ids
+        if type.shown is not None:
+            ids = await shown(ctx, snapshot, type, ids)
         if ids is None and await snapshot.count(type.name) > most:
             raise MethodError.request_too_large(f"There are more than {most} records; ask for them by ids.")
         state = await snapshot.state(type.name)
         found = await _records(ctx, snapshot, type, ids, names, args)
     response: JsonObject = {"accountId": args.account_id, "state": str(state), "list": found, "notFound": []}
-    if ids is not None and len(found) != len(ids):
+    if asked is not None and len(found) != len(asked):
         there = {record["id"] if isinstance(record, dict) else record.id for record in found}
-        response["notFound"] = [id for id in ids if id not in there]
+        response["notFound"] = [id for id in asked if id not in there]
     return response
+
+
+async def shown(ctx: Access, snapshot: Snapshot, type: DataType, ids: Sequence[Id] | None) -> list[Id]:
+    """Those of ``ids`` (None: of all) that exist for this call."""
+    assert type.shown is not None
+    there = await snapshot.select(type.name, type.shown(ctx))
+    return there if ids is None else [id for id in ids if id in set(there)]
 
 
 def _names(type: DataType, asked: list[str] | None) -> list[str]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from msgspec import Struct
 
 from veredus.formats.collation import ALGORITHMS
-from veredus.wire.errors import RequestError
+from veredus.wire.errors import MethodError, RequestError
 from veredus.wire.types import JsonObject
 
 
@@ -30,6 +30,30 @@ class Limits(Struct, frozen=True, rename="camel", kw_only=True):
         """The limits by their wire names."""
         values = [getattr(self, field) for field in self.__struct_fields__]
         return dict(zip(self.__struct_encode_fields__, values, strict=True))
+
+
+# Octets that one request may read or write in blobs, and those of them that its response may hold.
+WORK = 1024 * 1024 * 1024
+HOLD = 32 * 1024 * 1024
+
+
+class Budget(Struct):
+    """What a request may still spend: memory and time are bounded by what is in flight."""
+
+    work: int = WORK
+    hold: int = HOLD
+
+    def take_work(self, octets: int) -> None:
+        """Raises requestTooLarge when there is less than that."""
+        if octets > self.work:
+            raise MethodError.request_too_large("The request reads or writes too many octets of blobs.")
+        self.work -= octets
+
+    def take_hold(self, octets: int) -> None:
+        """The same for octets that stay in memory."""
+        if octets > self.hold:
+            raise MethodError.request_too_large("The response would be too large; download the blobs.")
+        self.hold -= octets
 
 
 class InFlight:

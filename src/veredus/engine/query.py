@@ -14,7 +14,7 @@ MOST = 100_000
 
 async def query(ctx: Access, type: DataType, args: QueryArguments) -> JsonObject:
     """A window into the sorted ids of the records that match a filter."""
-    made = plan(type, args)
+    made = plan(ctx, type, args)
     limit = MOST if args.limit is None else min(args.limit, MOST)
     async with ctx.read() as snapshot:
         state = await snapshot.state(type.name)

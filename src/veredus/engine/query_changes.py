@@ -21,7 +21,7 @@ MOST = 20_000
 
 async def query_changes(ctx: Access, type: DataType, args: QueryChangesArguments) -> JsonObject:
     """How to splice a cached list of ids into the list of now."""
-    made = plan(type, args)
+    made = plan(ctx, type, args)
     since = parse_state(args.since_query_state)
     async with ctx.read() as snapshot:
         state = await snapshot.state(type.name)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from veredus.engine.get import complete
+from veredus.engine.order import creation_order
 from veredus.ports import Transaction
 from veredus.schema import Access, Changed, DataType, Draft, Mark, Property
 from veredus.wire import patch
@@ -27,6 +28,9 @@ class Created(Struct):
 
     id: Id
     report: JsonObject
+
+
+_MAY_NOT = "Missing, unknown, of a wrong type, not to be set by a client, or a creation id of no record."
 
 
 class _Unresolved(Exception):
@@ -59,7 +63,7 @@ class Run:
     async def attempt_all(self, tx: Transaction) -> None:
         """Try each operation, and again those that failed as long as something succeeds."""
         args = self.args
-        pending = [Operation("create", key) for key in self.drafts]
+        pending = [Operation("create", key) for key in creation_order(self.type, self.drafts)]
         pending += [Operation("update", key) for key in args.update or ()]
         pending += [Operation("destroy", key) for key in dict.fromkeys(args.destroy or ())]
         pending = [operation for operation in pending if operation not in self.failed]
@@ -99,6 +103,9 @@ class Run:
         except _Unresolved as reference:
             raise SetError.invalid_properties([str(reference)], "A creation id refers to no record.") from None
 
+    def _texts(self, record: JsonObject) -> dict[str, str] | None:
+        return None if self.type.text_of is None else dict(self.type.text_of(record))
+
     # Creation
 
     async def _create(self, tx: Transaction, operation: Operation) -> None:
@@ -111,10 +118,7 @@ class Run:
                 record[name] = self._resolved(self.type.properties[name], record[name])
         record.setdefault("id", new_id(self.type.prefix))
         await self.type.hooks.check_create(self.ctx, tx, record)
-        texts = draft.texts
-        if texts is None and self.type.text_of is not None:
-            texts = dict(self.type.text_of(record))
-        await tx.put(self.type.name, record, texts)
+        await tx.put(self.type.name, record, draft.texts or self._texts(record))
         self.created[operation.key] = Created(record["id"], self._report(draft, record))
         self._note(operation, record["id"], None, record)
 
@@ -128,7 +132,11 @@ class Run:
                 value = given[name]
                 if value is None and not prop.required and not prop.check(None):
                     value = prop.default
-                record[name] = self._resolved(prop, value)
+                try:
+                    record[name] = self._resolved(prop, value)
+                except _Unresolved:
+                    bad.append(name)
+                    continue
                 if not prop.check(record[name]):
                     bad.append(name)
             elif prop.required and Mark.SERVER_SET not in prop.marks:
@@ -139,7 +147,7 @@ class Run:
             name for name in given if name not in visible or Mark.SERVER_SET in self.type.properties[name].marks
         ]
         if bad:
-            raise SetError.invalid_properties(dict.fromkeys(bad), "Missing, unknown, server-set or of a wrong type.")
+            raise SetError.invalid_properties(dict.fromkeys(bad), _MAY_NOT)
         return record
 
     def _report(self, draft: Draft, record: JsonObject) -> JsonObject:
@@ -182,7 +190,7 @@ class Run:
             old = next(iter(await tx.get(self.type.name, [id])), None)
         if old is None:
             raise SetError.not_found()
-        if operation.key in self._doomed:
+        if operation.key in self._doomed or id in self._doomed:
             raise SetError.will_destroy()
         changes = self.args.update[operation.key] if self.args.update else {}
         expected = await self._patched(tx, old, changes)
@@ -190,7 +198,11 @@ class Run:
         await self.type.hooks.check_update(self.ctx, tx, old, new)
         different = {name: value for name, value in new.items() if name not in old or old[name] != value}
         if different:
-            await tx.update(self.type.name, id, different)
+            texts = self._texts(new)
+            if texts is None or texts == self._texts(old):
+                await tx.update(self.type.name, id, different)
+            else:
+                await tx.put(self.type.name, new, texts)
             self._note(operation, id, old, new)
         corrected = {name: value for name, value in new.items() if expected.get(name) != value}
         self.updated[id] = corrected or None
@@ -198,11 +210,11 @@ class Run:
     async def _patched(self, tx: Transaction, old: JsonObject, changes: JsonObject) -> JsonObject:
         """``old`` with the PatchObject applied and checked against the shape."""
         stored: JsonObject = {}
-        computed: list[str] = []
+        others: JsonObject = {}
         for pointer, value in changes.items():
             name, slash, _ = pointer.partition("/")
             if name not in self.type.visible:
-                computed.append(pointer)
+                others[pointer] = value
                 continue
             if slash and Mark.CASELESS in self.type.properties[name].marks:
                 # Two pointers to one member: RFC 8620 §5.3 allows no pointer to be a prefix of another.
@@ -210,33 +222,35 @@ class Run:
                 if pointer in stored:
                     raise SetError.invalid_patch(f"{pointer!r} is given twice.")
             stored[pointer] = value
-        await self._unchanged(tx, old, {pointer: changes[pointer] for pointer in computed})
-        defaults = {
-            name: prop.default for name, prop in self.type.properties.items() if not prop.required and name != "id"
-        }
-        new = patch.apply(old, stored, defaults)
-        bad = []
+        new = patch.apply(old, stored, self.type.defaults)
+        bad = await self._differing(tx, old, others)
         for name in dict.fromkeys(pointer.split("/", 1)[0] for pointer in stored):
             prop = self.type.properties[name]
-            new[name] = self._resolved(prop, new.get(name))
+            try:
+                new[name] = self._resolved(prop, new.get(name))
+            except _Unresolved:
+                bad.append(name)
+                continue
             fixed = Mark.SERVER_SET in prop.marks or Mark.IMMUTABLE in prop.marks
             if not prop.check(new[name]) or (fixed and new[name] != old.get(name)):
                 bad.append(name)
         if bad:
-            raise SetError.invalid_properties(bad, "Of a wrong type, or may not be changed.")
+            raise SetError.invalid_properties(dict.fromkeys(bad), _MAY_NOT)
         return new
 
-    async def _unchanged(self, tx: Transaction, old: JsonObject, given: JsonObject) -> None:
-        """What is not stored may be given only as it is (§5.3)."""
+    async def _differing(self, tx: Transaction, old: JsonObject, given: JsonObject) -> list[str]:
+        """What is not stored may be given only as it is (§5.3); the names of the other properties."""
+        bad = []
         for name, value in given.items():
             used = [(computed, [name]) for computed in self.type.computed if computed.covers(name)]
+            now: list[JsonObject] = []
             if used:
                 records = await tx.get(self.type.name, [old["id"]], set(used[0][0].needs))
                 args = GetArguments(account_id=self.args.account_id)
                 now = await complete(self.ctx, tx, records, (), used, args)
-                if now and now[0].get(name) == value:
-                    continue
-            raise SetError.invalid_properties([name], "Unknown, or may not be changed.")
+            if not now or name not in now[0] or now[0][name] != value:
+                bad.append(name.split("/", 1)[0])
+        return bad
 
     # Destruction
 
@@ -272,21 +286,10 @@ class Run:
 
     def _resolved(self, prop: Property, value: Any) -> Any:
         """``value`` with every creation id in it replaced (§5.3)."""
-        if not prop.refers:
-            return value
         try:
-            return self._replaced(value)
+            return prop.replace_ids(value, self._lookup)
         except _Unresolved:
             raise _Unresolved(prop.name) from None
-
-    def _replaced(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._lookup(value) if value.startswith("#") else value
-        if isinstance(value, list):
-            return [self._replaced(item) for item in value]
-        if isinstance(value, dict):
-            return {self._replaced(key): item for key, item in value.items()}
-        return value
 
     def _note(self, operation: Operation, id: Id, old: JsonObject | None, new: JsonObject) -> None:
         self.operations[id] = operation

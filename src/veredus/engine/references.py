@@ -109,6 +109,6 @@ def _plain(node: Any) -> Any:
     """``node`` as plain JSON values, all the way down."""
     if isinstance(node, str):
         return node
-    if isinstance(node, list) and all(isinstance(item, str) for item in node):
+    if isinstance(node, list) and set(map(type, node)) <= {str}:
         return node
     return msgspec.json.decode(msgspec.json.encode(node))

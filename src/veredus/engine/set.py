@@ -7,19 +7,24 @@ Uniqueness is judged on the final state, so that two records may swap their name
 """
 
 from collections.abc import Mapping
+from itertools import count
 
 from veredus.engine.records import Operation, Run
-from veredus.engine.unique import Conflict, find_conflict
+from veredus.engine.unique import Conflict, check_unique
 from veredus.schema import Access, DataType, Draft
 from veredus.wire.arguments import SetArguments
 from veredus.wire.errors import MethodError, SetError
 from veredus.wire.types import JsonObject
 
 
+# After so many conflicts whatever touches the properties in question is refused.
+_TRIES = 5
+
+
 async def set_records(ctx: Access, type: DataType, args: SetArguments) -> JsonObject:
     """Create, update and destroy records, each as a whole or not at all."""
-    count = len(args.create or ()) + len(args.update or ()) + len(args.destroy or ())
-    if count > ctx.limit("maxObjectsInSet"):
+    asked = len(args.create or ()) + len(args.update or ()) + len(args.destroy or ())
+    if asked > ctx.limit("maxObjectsInSet"):
         raise MethodError.request_too_large(f"At most {ctx.limit('maxObjectsInSet')} records in one call.")
     failed: dict[Operation, SetError] = {}
     drafts = {name: Draft(given) for name, given in (args.create or {}).items()}
@@ -35,8 +40,8 @@ async def set_records(ctx: Access, type: DataType, args: SetArguments) -> JsonOb
 async def write(
     ctx: Access, type: DataType, args: SetArguments, drafts: Mapping[str, Draft], failed: dict[Operation, SetError]
 ) -> tuple[Run, int, int]:
-    """Do it all in one transaction; again without the loser when two records are not unique together."""
-    while True:
+    """Do it all in one transaction; again without the losers when records are not unique together."""
+    for attempt in count():
         run = Run(ctx, type, args, drafts, dict(failed))
         try:
             async with ctx.write() as tx:
@@ -45,15 +50,16 @@ async def write(
                     raise MethodError.state_mismatch()
                 await run.attempt_all(tx)
                 if run.changed:
-                    await find_conflict(tx, type, run)
+                    await check_unique(tx, type, run, strict=attempt >= _TRIES)
                     await run.rename(tx, await type.hooks.after(ctx, tx, run.changed, args) or {})
                 new_state = await tx.state(type.name)
                 await run.complete_created(tx)
         except Conflict as conflict:
-            failed[conflict.operation] = conflict.error
+            failed.update(conflict.losers)
             continue
         ctx.created_ids.update({name: created.id for name, created in run.created.items()})
         return run, old_state, new_state
+    raise AssertionError("each attempt has fewer operations")
 
 
 def _response(args: SetArguments, run: Run, old_state: int, new_state: int) -> JsonObject:

@@ -18,7 +18,8 @@ _MAX_DEPTH: Final = 256
 _FEW_TAGS: Final = 500
 
 _BREAK = "\x01"
-_HIDDEN = "script, style, noscript, template, head > :not(title), iframe, object > param"
+# Not noscript: no reader of mail runs scripts.
+_HIDDEN = "script, style, template, head > :not(title), iframe, object > param"
 _INLINE = frozenset(
     "-text a abbr acronym b bdi bdo big center cite code data del dfn em font i img ins kbd label mark nobr "
     "q s samp small span strike strong sub sup time tt u var wbr".split()
@@ -51,7 +52,7 @@ def html_to_text(html: str, *, limit: int | None = None, head_title: bool = True
 
 
 def _nests_too_deep(html: str) -> bool:
-    """True if elements are so deep in one another that the parser's time grows with the square of the length."""
+    """True if elements nest so deep that the parser's time grows with the square of the length."""
     if html.count("<") < _FEW_TAGS:
         return False
     opened: dict[str, int] = {}
@@ -78,6 +79,7 @@ def _pieces(html: str, head_title: bool) -> Iterator[str]:
         node.decompose()
     if parser.root is None:
         return
+    attributed = {node.mem_id for node in parser.css("[alt], [title]")}
     for node in parser.root.traverse(include_text=True):
         tag = node.tag
         if tag == "-text":
@@ -88,7 +90,8 @@ def _pieces(html: str, head_title: bool) -> Iterator[str]:
             continue
         if tag not in _INLINE:
             yield _BREAK
-        yield from _attributes(node)
+        if node.mem_id in attributed:
+            yield from _attributes(node)
 
 
 def _attributes(node: LexborNode) -> Iterator[str]:

@@ -94,7 +94,7 @@ def _pattern(phrase: Phrase) -> re.Pattern[str]:
 
 
 class _Alignment:
-    """From offsets of a folded text to those of its original, where ``odd`` characters are not folded to one."""
+    """Offsets of a folded text to those of its original, of which ``odd`` characters do not fold to one."""
 
     def __init__(self, odd: Iterator[re.Match[str]]) -> None:
         self.originals: list[int] = []

@@ -90,7 +90,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()  # raises when the request target is none
-        if not self.parser.should_upgrade():
+        if not (self.parser.should_upgrade() and self._should_upgrade()):
             # uvicorn would add trailer fields to the header fields: a way around what a proxy takes out.
             self.headers = []
         self._phase = _Phase.BODY

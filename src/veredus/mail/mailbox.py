@@ -70,12 +70,14 @@ class MailboxHooks(Hooks):
         if old["parentId"] != new["parentId"]:
             await self._check_place(tx, new, await self._levels_below(tx, new["id"]))
 
-    async def check_destroy(self, ctx: Access, tx: Transaction, old: JsonObject, arguments: SetArguments) -> None:
+    async def check_destroy(
+        self, ctx: Access, tx: Transaction, old: JsonObject, arguments: SetArguments
+    ) -> None:
         if old["role"] == "inbox":
             raise SetError.forbidden("The inbox stays: mail is delivered to it.")
         if await tx.count("Mailbox", Eq("parentId", old["id"])):
             raise SetError("mailboxHasChild")
-        assert isinstance(arguments, MailboxSetArguments)  # noqa: S101 - declared below
+        assert isinstance(arguments, MailboxSetArguments)
         if not arguments.on_destroy_remove_emails and await tx.count("Email", Has("mailboxIds", old["id"])):
             raise SetError("mailboxHasEmail")
 
@@ -124,7 +126,9 @@ class MailboxHooks(Hooks):
             if not found or parent == record["id"]:
                 raise SetError.invalid_properties(["parentId"], "No such mailbox, or one below this one.")
             if self._limits.max_depth is not None and depth > self._limits.max_depth:
-                raise SetError.invalid_properties(["parentId"], f"Deeper than {self._limits.max_depth} levels.")
+                raise SetError.invalid_properties(
+                    ["parentId"], f"Deeper than {self._limits.max_depth} levels."
+                )
             parent = found[0]["parentId"]
 
 

@@ -79,7 +79,11 @@ async def settle(
         _add_thread(deltas, then.values(), trash.was, -1)
         _add_thread(deltas, now.values(), trash.now, 1)
     await _store_counters(tx, deltas)
-    gone = [change.old for change in changed if change.old and change.new is None and not isinstance(change, Moved)]
+    gone = [
+        change.old
+        for change in changed
+        if change.old and change.new is None and not isinstance(change, Moved)
+    ]
     if gone:
         await charge(tx, "Email", -len(gone), -sum(email["size"] for email in gone))
 

@@ -29,7 +29,12 @@ class SnippetArguments(AccountArguments, kw_only=True):
 class SnippetMethod:
     """SearchSnippet/get. ``compile``: how Email/query understands a filter."""
 
-    def __init__(self, compile: Callable[[DataType, Any], Condition], email: DataType, reader: Callable[[Access], LoadPart]) -> None:
+    def __init__(
+        self,
+        compile: Callable[[DataType, Any], Condition],
+        email: DataType,
+        reader: Callable[[Access], LoadPart],
+    ) -> None:
         self._compile, self._email, self._reader = compile, email, reader
 
     def method(self) -> Method:
@@ -50,7 +55,11 @@ class SnippetMethod:
         for id in ids:
             if id in found:
                 email = found[id]
-                marked = highlight(email["subject"], subject, max_octets=None) if subject and email["subject"] else None
+                marked = (
+                    highlight(email["subject"], subject, max_octets=None)
+                    if subject and email["subject"]
+                    else None
+                )
                 preview = await _preview(load, email, body) if body else None
                 snippets.append({"emailId": id, "subject": marked, "preview": preview})
         missing = [id for id in ids if id not in found]
@@ -68,7 +77,9 @@ def _texts(condition: Condition) -> Iterable[Text]:
 
 
 def _phrases(searched: Iterable[Text], field: str) -> tuple[Phrase, ...]:
-    return tuple(dict.fromkeys(phrase for text in searched if field in text.fields for phrase in text.phrases))
+    return tuple(
+        dict.fromkeys(phrase for text in searched if field in text.fields for phrase in text.phrases)
+    )
 
 
 async def _preview(load: LoadPart, email: JsonObject, phrases: tuple[Phrase, ...]) -> str | None:

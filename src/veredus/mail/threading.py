@@ -51,11 +51,16 @@ async def assign_thread(tx: Transaction, email: JsonObject) -> None:
 
 async def merge_threads(tx: Transaction, email: JsonObject, reindex: Reindex) -> list[Changed]:
     """Join the Threads that an Email just put connects, in the largest; returns what changed."""
+    if len(email["threadKeys"]) < 2:
+        # All that have one key in common are in one Thread already.
+        return []
     threads = await _threads_of(tx, email["threadKeys"])
     if len(threads) <= 1:
         return []
     kept = await _larger(tx, threads)
-    moving = [id for thread in threads if thread != kept for id in await tx.select("Email", Eq("threadId", thread))]
+    moving = [
+        id for thread in threads if thread != kept for id in await tx.select("Email", Eq("threadId", thread))
+    ]
     changed: list[Changed] = []
     for old in await tx.get("Email", moving):
         new = {**old, "id": new_id("e"), "threadId": kept}

@@ -11,6 +11,7 @@ from veredus.schema import (
     DataType,
     Indexed,
     Internal,
+    Live,
     Object,
     ServerSet,
     by,
@@ -29,7 +30,7 @@ class Quota(Object, kw_only=True):
 
     id: ServerSet[Id]
     resource_type: ServerSet[Indexed[Literal["count", "octets"]]]
-    used: ServerSet[UnsignedInt]
+    used: ServerSet[Live[UnsignedInt]]
     hard_limit: ServerSet[UnsignedInt]
     warn_limit: ServerSet[UnsignedInt | None] = None
     soft_limit: ServerSet[UnsignedInt | None] = None

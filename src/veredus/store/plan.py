@@ -2,6 +2,7 @@
 
 One condition of the conjunction drives: its index gives the row numbers, mostly in the table's order, so that
 a limit ends the work early. The others are tested row by row. SQLite is left no choice of its own.
+The conditions have passed ``limits.check``.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from veredus.conditions import All, Any_, Condition, Eq, Has, HasAny, In, Not, Order, Range, Text
-from veredus.store import limits, sql
+from veredus.store import sql
 from veredus.store.sqlite_schema import Layout
 from veredus.store.values import descending, is_own_order
 
@@ -99,7 +100,6 @@ def _driven(selection: Selection, compiler: sql.Compiler, probe: Probe) -> tuple
 
 def conjunction(where: Condition) -> list[Condition]:
     """The conditions that must all hold, as far as they can be told apart."""
-    limits.check(where)
     found: list[Condition] = []
     stack = [where]
     while stack:
@@ -150,7 +150,6 @@ def _term(compiler: sql.Compiler, order: Order, row: sql.Record) -> str:
     if is_own_order(row.layout.table, order):
         return f"({row.rid} >> 15){direction}"
     if not isinstance(order.by, str):
-        limits.check(order.by)
         return f"({compiler.expression(order.by, row)}) IS TRUE{direction}"
     value = sql.typed(row, order.by)
     if order.collation is not None:
@@ -183,7 +182,8 @@ def _driver(selection: Selection, parts: list[Condition], compiler: sql.Compiler
 def _in_order(layout: Layout, part: Condition) -> bool:
     """Whether an index gives the matching rows in the table's order."""
     match part:
-        case Has(name, _):
+        case Has(name, _) | HasAny(name, _):
+            # Rows of several keys are sorted, but they are few where this is asked for.
             return name in layout.members
         case Eq(name, _):
             return name in layout.indexes or name == "id"
@@ -196,8 +196,6 @@ def _out_of_order(layout: Layout, part: Condition) -> bool:
             return name in layout.indexes or (name == "id" and None not in values)
         case Range(name, _, _):
             return name in layout.indexes
-        case HasAny(name, _):
-            return name in layout.members
     return False
 
 

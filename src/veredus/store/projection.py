@@ -4,8 +4,9 @@ A stored object is put together from its parts (live, fixed, cold), all objects 
 of them is decoded in one go by a type made for the wanted names. Shared by all stores.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -18,12 +19,14 @@ class Reader:
 
     def __init__(self, names: tuple[str, ...]) -> None:
         fields = [(name, Raw, _NULL) for name in names if name != "id"]
-        # gc=False: the values are bytes, there can be no cycle.
-        self.struct = msgspec.defstruct("Projected", [("id", str), *fields], gc=False)
-        self._decoder = msgspec.json.Decoder(list[self.struct])  # type: ignore[name-defined]
+        # gc=False: the values are bytes, there can be no cycle. Frozen: caches share them.
+        self.struct = msgspec.defstruct("Projected", [("id", str), *fields], frozen=True, gc=False)
+        self._all = msgspec.json.Decoder(list[self.struct])  # type: ignore[name-defined]
+        self.one: Callable[[bytes], Any] = msgspec.json.Decoder(self.struct).decode
 
     def read(self, objects: Iterable[bytes]) -> list[Struct]:
-        records: list[Struct] = self._decoder.decode(b"[" + b",".join(objects) + b"]")
+        """All at once. The values point into the joined text, which lives as long as any of them."""
+        records: list[Struct] = self._all.decode(b"[" + b",".join(objects) + b"]")
         return records
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from veredus.ports import Change, Clock, Cursor, Snapshot, Store, Table, Transaction, Unavailable
 from veredus.store import sqlite_check
+from veredus.store.cache import Cache
 from veredus.store.sqlite_connection import Connection, translated
 from veredus.store.sqlite_reads import NO_ACCOUNT, Reads, decode_names
 from veredus.store.sqlite_schema import Layout, migrate
@@ -35,6 +36,7 @@ class SQLiteStore:
         self._clock = clock
         self._writer = Writer(writer)
         self._idle: list[Connection] = []
+        self._cache = Cache()
         # The numbers of accounts, once they are committed: they never change.
         self._numbers: dict[Id, int] = {}
 
@@ -53,7 +55,8 @@ class SQLiteStore:
     @asynccontextmanager
     async def _read(self, account: Id) -> AsyncIterator[Snapshot]:
         with _Reading(self) as connection:
-            yield Reads(connection, self._layouts, self._number(connection, account))
+            number = self._number(connection, account)
+            yield Reads(connection, self._layouts, number, self._cache if number != NO_ACCOUNT else None)
 
     def _number(self, connection: Connection, account: Id) -> int:
         number = self._numbers.get(account)

@@ -1,7 +1,7 @@
 """Reading one account of a SQLite database through one connection."""
 
-from collections.abc import Collection, Generator, Mapping, Sequence, Set
-from typing import Any
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence, Set
+from typing import Any, TypeVar
 
 import apsw
 import msgspec
@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from veredus.conditions import EVERYTHING, Condition, Order
 from veredus.ports import Changes, Snapshot
-from veredus.store import order, plan, projection
+from veredus.store import limits, order, plan, projection
+from veredus.store.cache import Cache, Known
 from veredus.store.coalesce import Entry, coalesce
 from veredus.store.sqlite_connection import Connection, translated
 from veredus.store.sqlite_schema import Layout
@@ -18,14 +19,40 @@ from veredus.wire.types import BlobId, Id, JsonObject
 # The number of an account that is not there; no row has it.
 NO_ACCOUNT = -1
 
+T = TypeVar("T")
+
+# How many ids are remembered one by one.
+_FOLLOWED = 1000
+
 
 class Reads:
     """A Snapshot: ``connection`` is inside a transaction as long as this is used."""
 
-    def __init__(self, connection: Connection, layouts: Mapping[str, Layout], account: int) -> None:
+    def __init__(
+        self, connection: Connection, layouts: Mapping[str, Layout], account: int, cache: Cache | None = None
+    ) -> None:
         self._db = connection
         self._layouts = layouts
         self._account = account
+        # Of what others have committed; a transaction has none.
+        self._cache = cache
+        self._states: dict[str, tuple[int, int]] = {}
+
+    def _known(self, type: str) -> Known | None:
+        """What is remembered of the type as this snapshot sees it; None when nothing may be."""
+        if self._cache is None or not self._layouts[type].table.logged:
+            return None
+        state, floor = self._state(type)
+        return self._cache.at(self._account, type, state, lambda since: self._changed(type, since, floor))
+
+    def _changed(self, type: str, since: int, floor: int) -> list[Id] | None:
+        if since < floor:
+            return None
+        rows = self._db.rows(
+            "SELECT id FROM log WHERE n = ? AND type = ? AND modseq > ? LIMIT ?",
+            (self._account, type, since, _FOLLOWED + 1),
+        )
+        return [id for (id,) in rows] if len(rows) <= _FOLLOWED else None
 
     async def get(
         self, type: str, ids: Sequence[Id] | None, names: Set[str] | None = None
@@ -34,7 +61,24 @@ class Reads:
         return msgspec.json.decode(b"[" + b",".join(found) + b"]", type=list[dict[str, Any]])
 
     async def project(self, type: str, ids: Sequence[Id] | None, names: Sequence[str]) -> list[Struct]:
-        return projection.reader(names).read(self._objects(self._layouts[type], ids, names))
+        known = self._known(type) if ids is not None and len(ids) <= _FOLLOWED else None
+        if known is None or ids is None:
+            return projection.reader(names).read(self._objects(self._layouts[type], ids, names))
+        return self._remembered(type, known, ids, tuple(names))
+
+    def _remembered(self, type: str, known: Known, ids: Sequence[Id], names: tuple[str, ...]) -> list[Struct]:
+        """Each record is decoded by itself, for it to keep no more than its own text alive."""
+        assert self._cache is not None
+        records = known.of(names)
+        found: dict[Id, Any] = {id: records.get(id) for id in ids}
+        if None not in found.values():
+            return list(found.values())
+        one = projection.reader(names).one
+        for text in self._objects(self._layouts[type], [id for id in found if found[id] is None], names):
+            record = one(text)
+            found[record.id] = record
+            self._cache.remember(known, names, record.id, record, len(text))
+        return [record for record in found.values() if record is not None]
 
     def _objects(
         self, layout: Layout, ids: Sequence[Id] | None, names: Collection[str] | None
@@ -85,6 +129,10 @@ class Reads:
         offset: int = 0,
         distinct: str | None = None,
     ) -> list[Id]:
+        limits.check(where)
+        for one in order:
+            if not isinstance(one.by, str):
+                limits.check(one.by)
         wanted = plan.Selection(self._layouts[type], self._account, where, order, distinct)
 
         def run() -> list[Id]:
@@ -93,7 +141,21 @@ class Reads:
                 return [id for (id,) in self._db.rows(statement.sql, statement.values)]
             return self._first_of_each(statement, limit, offset)
 
-        return await self._db.bounded(run)
+        ids = await self._once(type, repr((where, order, limit, offset, distinct)), run)
+        return list(ids)
+
+    async def _once(self, type: str, question: str, run: Callable[[], T]) -> T:
+        """The answer that is remembered, or that of ``run``."""
+        known = self._known(type)
+        if known is None or self._cache is None:
+            return await self._db.bounded(run)
+        answer: T | None = known.results.get(question)
+        if answer is None:
+            answer = await self._db.bounded(run)
+            # Another reader may have gone on to a newer state meanwhile.
+            if known.state == self._state(type)[0]:
+                self._cache.remember_result(known, question, answer)
+        return answer
 
     def _first_of_each(self, statement: plan.Statement, limit: int | None, offset: int) -> list[Id]:
         """Reads on until there are enough values; the rows come in order."""
@@ -113,13 +175,14 @@ class Reads:
         return list(first.values())[offset:]
 
     async def count(self, type: str, where: Condition = EVERYTHING, *, distinct: str | None = None) -> int:
+        limits.check(where)
         wanted = plan.Selection(self._layouts[type], self._account, where, (), distinct)
 
         def run() -> int:
             statement = plan.count(wanted, self._db.number)
             return self._db.number(statement.sql, statement.values)
 
-        return await self._db.bounded(run)
+        return await self._once(type, repr((where, distinct)), run)
 
     async def state(self, type: str) -> int:
         return self._state(type)[0]

@@ -35,7 +35,7 @@ class SetArguments(AccountArguments, kw_only=True):
     """Foo/set (§5.3)."""
 
     if_in_state: str | None = None
-    create: dict[str, JsonObject] | None = None
+    create: dict[Id, JsonObject] | None = None
     update: dict[str, JsonObject] | None = None
     destroy: list[str] | None = None
 
@@ -44,7 +44,7 @@ class CopyArguments(AccountArguments, kw_only=True):
     """Foo/copy (§5.4)."""
 
     from_account_id: str
-    create: dict[str, JsonObject]
+    create: dict[Id, JsonObject]
     if_from_in_state: str | None = None
     if_in_state: str | None = None
     on_success_destroy_original: bool = False

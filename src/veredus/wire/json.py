@@ -10,6 +10,8 @@ import msgspec
 
 encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
+# Deeper documents are refused: everything behind may then recurse. A filter of 100 levels has 200.
+MAX_DEPTH = 300
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -42,13 +44,15 @@ def decode(data: bytes) -> Any:
     """``data`` as Python values; raises NotIJson.
 
     Refused beside malformed JSON: invalid UTF-8, a byte order mark, repeated member names, lone
-    surrogates, numbers out of range, nesting beyond what the interpreter can hold.
+    surrogates, numbers out of range, nesting beyond MAX_DEPTH.
     """
     try:
         value = _decoder.decode(data.decode("utf-8"))
         if _SURROGATE_ESCAPE.search(data):
             # Cheaper than walking all strings of every request: only an escape can make one.
             encode(value)
+        if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+            _check_depth(value)
     except UnicodeEncodeError:
         raise NotIJson("A string holds a lone surrogate.") from None
     except UnicodeDecodeError:
@@ -60,3 +64,18 @@ def decode(data: bytes) -> Any:
     except ValueError as error:
         raise error if isinstance(error, NotIJson) else NotIJson("A number has too many digits.") from None
     return value
+
+
+def _check_depth(value: Any) -> None:
+    """Level by level, so that it does not recurse itself."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for node in level
+            for inner in (node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise NotIJson("The text is nested too deeply.")

@@ -22,7 +22,7 @@ from veredus.formats.html import html_to_text
         ("a&nbsp;b &eacute;&lt;", "a b é<"),
         ("<style>p{}</style><script>x()</script><!-- c -->a", "a"),
         ("<head><title>T</title><meta name=x content=y></head><body>b", "T\nb"),
-        ("<noscript>n</noscript><template>t</template>a", "a"),
+        ("<p>a<noscript>n</noscript><template>t</template>", "a\nn"),
         ('<img alt="A cat" src="secret"> <a href="u" title="Tip">link</a>', "A cat Tip link"),
         ("<table><tr><td>a</td><td>b</td></tr><tr><td>c</table>d", "a\nb\nc\nd"),
         ("<ul><li>a<li>b</ul>", "a\nb"),
@@ -43,7 +43,10 @@ def test_the_text_is_no_longer_than_the_limit() -> None:
     assert html_to_text("<p>one</p><p>two</p>", limit=0) == ""
 
 
-@given(st.text(alphabet=st.sampled_from([*"<>/&;=\"'! abpi-", "div", "script", "title", "td", "\0", "é", "\ud800"])))
+_PIECES = [*"<>/&;=\"'! abpi-\0é", "\ud800", "div", "script", "title", "td"]
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=200).map("".join))
 def test_nothing_raises(html: str) -> None:
     html_to_text(html)
 

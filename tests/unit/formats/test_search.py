@@ -83,7 +83,7 @@ def test_case_does_not_count(text: str) -> None:
         ('"unclosed phrase', (("unclosed",), ("phrase",))),
         ("'tis the season", (("tis",), ("the",), ("season",))),
         ('"foo"bar', (("foo",), ("bar",))),
-        ('"a \'b\' c"', (("a", "b", "c"),)),
+        ("\"a 'b' c\"", (("a", "b", "c"),)),
         ('""', ()),
         ("\\", ()),
         ('"\\', ()),

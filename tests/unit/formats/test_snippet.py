@@ -16,7 +16,7 @@ from veredus.formats.snippet import highlight
     [
         ("The Foosball", "foosball", "The <mark>Foosball</mark>"),
         ("foo, Foo; FOOD", "foo", "<mark>foo</mark>, <mark>Foo</mark>; FOOD"),
-        ("a <b> & c", "b", 'a &lt;<mark>b</mark>&gt; &amp; c'),
+        ("a <b> & c", "b", "a &lt;<mark>b</mark>&gt; &amp; c"),
         ('say "x"', "say", "<mark>say</mark> &quot;x&quot;"),
         ("Große Straße", "strasse", "Große <mark>Straße</mark>"),
         ("Un cafe\u0301 noir", "café", "Un <mark>café</mark> noir"),
@@ -39,8 +39,10 @@ def test_the_matches_of_a_subject_are_marked(text: str, query: str, expected: st
     assert highlight(text, parse_query(query), max_octets=None) == expected
 
 
-@pytest.mark.parametrize("filler", ["lorem <ipsum> & dolor ", "über größe “x” ", "项目报告，", "x" * 900 + " ", "👍"])
-@pytest.mark.parametrize("times", [0, 3, 300])
+@pytest.mark.parametrize(
+    "filler", ["lorem <ipsum> & dolor ", "über größe “x” ", "项目报告，", "x" * 900 + " ", "👍"]
+)
+@pytest.mark.parametrize("times", [0, 3, 200])
 def test_a_preview_is_small_and_has_the_match(filler: str, times: int) -> None:
     text = filler * times + " the Needle is here " + filler * times
     found = highlight(text, parse_query("needle"), max_octets=255)
@@ -65,7 +67,7 @@ def test_a_match_larger_than_the_preview_is_cut() -> None:
     assert "</mark>" in found
 
 
-_ALPHABET = "foobar FOÖ.<&>\"é项目ß\u00ad\n \u0301한"
+_ALPHABET = 'foobar FOÖ.<&>"é项目ß\u00ad\n \u0301한'
 
 
 @given(st.text(alphabet=_ALPHABET, max_size=400), st.text(alphabet=_ALPHABET, min_size=1, max_size=6))

@@ -46,7 +46,8 @@ def test_what_replying_and_forwarding_add_is_left_out(subject: str, base: str) -
 
 
 @pytest.mark.parametrize(
-    "subject", ["AW: WG: Bär", "Sv: Bär", "RV: TR: Bär", "回复：转发: Bär", "Re(3): Bär", "Re^2: Bär", "Απ: Bär"]
+    "subject",
+    ["AW: WG: Bär", "Sv: Bär", "RV: TR: Bär", "回复：转发: Bär", "Re(3): Bär", "Re^2: Bär", "Απ: Bär"],
 )
 def test_prefixes_of_localised_clients_are_prefixes(subject: str) -> None:
     assert base_subject(subject) == "Bär"
@@ -60,7 +61,9 @@ def test_a_character_that_grows_in_lower_case_does_no_harm() -> None:
     assert base_subject("[Fwd: İstanbul]") in ("İstanbul", "[Fwd: İstanbul]")
 
 
-@given(st.lists(st.sampled_from(["re", ":", "[", "]", "fwd", "[fwd:", "(fwd)", " ", "a", "İ", "fw: ", "[b]"])))
+@given(
+    st.lists(st.sampled_from(["re", ":", "[", "]", "fwd", "[fwd:", "(fwd)", " ", "a", "İ", "fw: ", "[b]"]))
+)
 def test_a_base_subject_is_its_own(parts: list[str]) -> None:
     base = base_subject("".join(parts))
     assert base_subject(base) == base

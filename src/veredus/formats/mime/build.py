@@ -56,8 +56,8 @@ class BuildError(Exception):
 def build(email: Mapping[str, Any], *, load_blob: Mapping[str, bytes], message_id: str, date: str) -> bytes:
     """The message that ``email`` describes; BuildError if §4.6 does not allow it.
 
-    ``email`` comes without mailboxIds, keywords and receivedAt; ``load_blob`` has the content of its blob_ids.
-    ``message_id`` (without angle brackets) and ``date`` (a JMAP Date) are for an Email that has none.
+    ``email`` comes without mailboxIds, keywords and receivedAt; ``load_blob`` has the blobs of blob_ids.
+    ``message_id``, without angle brackets, and ``date``, a JMAP Date, serve an Email that has none.
     """
     builder = _Builder(email, load_blob, message_id)
     message = builder.message(date)

@@ -280,7 +280,8 @@ def _parameter(name: str, value: str) -> list[str]:
     room = _LINE - len(name) - 15
     if _TOKEN.fullmatch(value) and len(value) <= room:
         return [f" {name}={value}"]
-    if _PRINTABLE.fullmatch(value) and len(value) <= room:
+    # Many readers would decode what looks like an encoded word, in a parameter too.
+    if _PRINTABLE.fullmatch(value) and "=?" not in value and len(value) <= room:
         return [f" {name}={_quoted_string(value)}"]
     encoded = quote(value, safe="!#$&+^`{}~")
     if len(encoded) <= room:

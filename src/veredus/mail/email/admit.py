@@ -21,7 +21,6 @@ from veredus.schema import Changed
 from veredus.wire.errors import SetError
 from veredus.wire.types import BlobId, Id, JsonObject
 
-
 # Larger messages are parsed in a thread, so that requests are not held up by one of them.
 INLINE = 256 * 1024
 
@@ -43,9 +42,9 @@ class Prepared(Struct):
 
 def prepare(data: bytes, blob_id: BlobId, received_at: str) -> Prepared:
     """``Admission.prepare`` where it stands, for a process that does nothing else."""
-    if not messages.is_message(data):
-        raise SetError("invalidEmail", "No header field: this is not an RFC 5322 message.")
     message = messages.parse(data)
+    if not message.headers:
+        raise SetError("invalidEmail", "No header field: this is not an RFC 5322 message.")
     email = describe(message, blob_id)
     email["receivedAt"] = received_at
     return Prepared(email, texts(message, email))
@@ -79,7 +78,11 @@ class Admission:
         if len(new["keywords"]) > self.limits.max_keywords:
             raise SetError("tooManyKeywords", f"At most {self.limits.max_keywords} keywords.")
         mailboxes = new["mailboxIds"]
-        if not isinstance(mailboxes, dict) or not mailboxes or any(value is not True for value in mailboxes.values()):
+        if (
+            not isinstance(mailboxes, dict)
+            or not mailboxes
+            or any(value is not True for value in mailboxes.values())
+        ):
             raise SetError.invalid_properties(["mailboxIds"], "An Email is in at least one Mailbox.")
         most = self.limits.max_mailboxes
         if most is not None and len(mailboxes) > most:

@@ -13,9 +13,7 @@ from veredus.wire.arguments import GetArguments
 from veredus.wire.types import BlobId, JsonObject, UnsignedInt
 
 # §4.2
-DEFAULT_BODY_PROPERTIES = (
-    "partId blobId size name type charset disposition cid language location".split()
-)
+DEFAULT_BODY_PROPERTIES = "partId blobId size name type charset disposition cid language location".split()
 LISTS = ("textBody", "htmlBody", "attachments")
 
 LoadPart = Callable[[BlobId], Awaitable[bytes | None]]
@@ -85,7 +83,9 @@ class BodyView(Struct):
                 shown.update({name: prop.value(headers) for name, prop in self.part_headers.items()})
         # bodyStructure is a tree whatever properties are asked for (§4.1.4).
         if "subParts" in part and (is_tree or "subParts" in self.plain):
-            shown["subParts"] = [self._part(sub_part, email, is_tree=is_tree) for sub_part in part["subParts"]]
+            shown["subParts"] = [
+                self._part(sub_part, email, is_tree=is_tree) for sub_part in part["subParts"]
+            ]
         elif "subParts" in self.plain:
             shown["subParts"] = None
         return shown
@@ -110,7 +110,9 @@ class BodyView(Struct):
         text, problem = decode_text(content, part["charset"], part.get("encoding", "7bit"))
         truncated = False
         if self.arguments.max_body_value_bytes:
-            text, truncated = truncate_text(text, self.arguments.max_body_value_bytes, part["type"] == "text/html")
+            text, truncated = truncate_text(
+                text, self.arguments.max_body_value_bytes, part["type"] == "text/html"
+            )
         return {"value": text, "isEncodingProblem": problem, "isTruncated": truncated}
 
 

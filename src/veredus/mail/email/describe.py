@@ -20,9 +20,7 @@ from veredus.wire.types import BlobId, JsonObject
 MAX_INDEXED = 1024 * 1024
 
 # Properties of an EmailBodyPart that are stored of every part; header fields are stored of all but the root.
-PART_PROPERTIES = (
-    "partId blobId size name type charset disposition cid language location".split()
-)
+PART_PROPERTIES = "partId blobId size name type charset disposition cid language location".split()
 
 
 def describe(message: Message, blob_id: BlobId, *, offset: int = 0) -> JsonObject:
@@ -86,14 +84,21 @@ def _in_utc(date: str | None) -> str:
     if date is None:
         return ""
     try:
-        return datetime.fromisoformat(date).astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
+        return (
+            datetime.fromisoformat(date).astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00")
+            + "Z"
+        )
     except (ValueError, OverflowError):
         return ""
 
 
 def texts(message: Message, email: JsonObject) -> dict[str, str]:
     """The normalized full text of a message by field (§4.4.1)."""
-    found = {name: search.normalize(_address_text(email[name])) for name in ("from", "to", "cc", "bcc") if email[name]}
+    found = {
+        name: search.normalize(_address_text(email[name]))
+        for name in ("from", "to", "cc", "bcc")
+        if email[name]
+    }
     found["subject"] = search.normalize(email["subject"] or "")
     found["body"] = search.normalize(body_text(message))
     return found

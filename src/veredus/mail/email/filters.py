@@ -5,7 +5,21 @@ from typing import Any
 
 import msgspec
 
-from veredus.conditions import All, Any_, Condition, Contains, Eq, Has, HasOther, Item, Not, Order, Range, Same, parts
+from veredus.conditions import (
+    All,
+    Any_,
+    Condition,
+    Contains,
+    Eq,
+    Has,
+    HasOther,
+    Item,
+    Not,
+    Order,
+    Range,
+    Same,
+    parts,
+)
 from veredus.mail.email.shape import TEXT_FIELDS
 from veredus.ports import Snapshot
 from veredus.schema import Filter, QueryPlan, Sort, by, text
@@ -141,5 +155,3 @@ async def known_total(snapshot: Snapshot, plan: QueryPlan) -> int | None:
     name = "totalThreads" if plan.distinct else "totalEmails"
     found = await snapshot.get("Mailbox", [plan.where.key], {name})
     return found[0][name] if found else 0
-
-

@@ -52,7 +52,9 @@ class EmailHooks(Hooks):
             if missing:
                 raise SetError("blobNotFound", notFound=missing)
             if sum(map(len, loaded.values())) > self._admission.limits.max_attachments_size:
-                raise SetError.too_large(f"Attachments of at most {self._admission.limits.max_attachments_size} octets.")
+                raise SetError.too_large(
+                    f"Attachments of at most {self._admission.limits.max_attachments_size} octets."
+                )
             moment = ctx.now()
             message_id = make_msgid(domain=self._domain)[1:-1]
             return build(contents, load_blob=loaded, message_id=message_id, date=utc_date(moment))

@@ -103,7 +103,11 @@ def _check(wanted: JsonObject) -> None:
     if not isinstance(wanted.get("blobId"), str):
         bad.append("blobId")
     mailboxes = wanted.get("mailboxIds")
-    if not isinstance(mailboxes, dict) or not mailboxes or any(value is not True for value in mailboxes.values()):
+    if (
+        not isinstance(mailboxes, dict)
+        or not mailboxes
+        or any(value is not True for value in mailboxes.values())
+    ):
         bad.append("mailboxIds")
     try:
         normalized_keywords(wanted.get("keywords") or {})

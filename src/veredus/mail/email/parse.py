@@ -84,7 +84,11 @@ async def _parse(ctx: Access, view: BodyView, id: BlobId, data: bytes, names: li
         source, offset = (await ctx.upload_blob(data, "message/rfc822")).id, 0
     email: dict[str, Any] = describe(messages.parse(data), source, offset=offset)
     email["blobId"] = id
-    shown = {name: email[name] if name in _STORED else None for name in names if name in _STORED or name in _METADATA}
+    shown = {
+        name: email[name] if name in _STORED else None
+        for name in names
+        if name in _STORED or name in _METADATA
+    }
     shown.update(await view.properties(email, [name for name in names if name in _BODIES]))
     shown.update(header_values(email, [name for name in names if _is_header(name)]))
     return shown

@@ -1,23 +1,16 @@
-"""The vocabulary in which a data type is declared; also the public plug-in API (docs/plugins.md).
+"""What a data type is beside its shape: methods, filters, sorts, hooks (RFC 8620 §5), and what these are given."""
 
-A data type is a ``DataType`` value: the shape of its objects, how to filter and sort them, and
-hooks for what the shape cannot say. The engine derives from it get, changes, set, copy, query and
-queryChanges (RFC 8620 §5), and the stores their tables. Nothing here does any I/O.
-"""
-
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from enum import Enum
 from functools import cached_property
-from typing import Annotated, Any, Literal, Protocol, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Protocol, TypeAlias
 
-import msgspec
-from msgspec import NODEFAULT, Struct
+from msgspec import Struct
 
-from veredus.conditions import Condition, Eq, Order
-from veredus.formats import search
+from veredus.conditions import Condition, Order
 from veredus.ports import AccountInfo, Blob, Identity, Snapshot, Table, Transaction
+from veredus.schema.shape import Mark, Object, Property, is_collection, properties_of
 from veredus.wire.arguments import (
     AccountArguments,
     Arguments,
@@ -29,95 +22,6 @@ from veredus.wire.arguments import (
     SetArguments,
 )
 from veredus.wire.types import BlobId, Id, JsonObject
-
-T = TypeVar("T")
-
-
-class Mark(Enum):
-    """What is special about a property."""
-
-    SERVER_SET = "server-set"  # a client may not choose it
-    IMMUTABLE = "immutable"  # a client may choose it at creation only
-    INDEXED = "indexed"  # found by an index: a scalar by value, a map or list by its members
-    BLOB = "blob"  # holds the id of a blob that the record keeps alive
-    INTERNAL = "internal"  # ours alone: neither given out nor taken
-    COLD = "cold"  # rarely read: kept apart
-    LIVE = "live"  # often changed: kept apart
-    CASELESS = "caseless"  # a map whose keys have no case: patched, and kept by its hooks, in lower case
-
-
-ServerSet: TypeAlias = Annotated[T, Mark.SERVER_SET]
-Immutable: TypeAlias = Annotated[T, Mark.IMMUTABLE]
-Indexed: TypeAlias = Annotated[T, Mark.INDEXED]
-BlobRef: TypeAlias = Annotated[T, Mark.BLOB]
-Internal: TypeAlias = Annotated[T, Mark.INTERNAL]
-Cold: TypeAlias = Annotated[T, Mark.COLD]
-Live: TypeAlias = Annotated[T, Mark.LIVE]
-Caseless: TypeAlias = Annotated[T, Mark.CASELESS]
-
-
-class Object(Struct, kw_only=True, rename="camel"):
-    """Base of a shape: each field is a property, its type the validator, its default the property's default."""
-
-
-class Property(Struct, frozen=True):
-    """One property of a shape, by its wire name."""
-
-    name: str
-    type: Any
-    marks: frozenset[Mark]
-    required: bool
-    default: Any
-    # Whether the value holds ids of other records, which may be given as "#" and a creation id.
-    refers: bool
-
-    def check(self, value: Any) -> bool:
-        """Whether ``value``, decoded JSON, is of the property's type."""
-        try:
-            msgspec.convert(value, self.type, strict=True)
-        except msgspec.ValidationError:
-            return False
-        return True
-
-
-_ID_META = get_args(Id)[1]
-
-
-def _mentions_id(type: Any) -> bool:
-    if get_origin(type) is Annotated and _ID_META in get_args(type)[1:]:
-        return True
-    return any(_mentions_id(argument) for argument in get_args(type))
-
-
-def _marks(type: Any) -> frozenset[Mark]:
-    """The marks around a type, however nested (``ServerSet[Indexed[Id]]``)."""
-    if get_origin(type) is not Annotated:
-        return frozenset()
-    inner, *extras = get_args(type)
-    return _marks(inner) | {extra for extra in extras if isinstance(extra, Mark)}
-
-
-def properties_of(shape: type[Object]) -> dict[str, Property]:
-    """The properties of a shape by wire name, in order of declaration."""
-    hints = get_type_hints(shape, include_extras=True)
-    found = {}
-    for field in msgspec.structs.fields(shape):
-        type = hints[field.name]
-        required = field.required
-        default = None
-        if field.default is not NODEFAULT:
-            default = field.default
-        elif field.default_factory is not NODEFAULT:
-            default = field.default_factory()
-        found[field.encode_name] = Property(
-            name=field.encode_name,
-            type=type,
-            marks=_marks(type),
-            required=required,
-            default=msgspec.to_builtins(default),
-            refers=field.encode_name != "id" and _mentions_id(type),
-        )
-    return found
 
 
 class Draft(Struct):
@@ -139,6 +43,16 @@ class Changed(Struct, frozen=True):
 
     old: JsonObject | None
     new: JsonObject | None
+
+
+class BlobReader(Protocol):
+    """A blob that may be too large to be held."""
+
+    @property
+    def size(self) -> int: ...
+    def open(self, start: int, end: int) -> AsyncIterator[bytes]:
+        """The bytes in ``[start, end)`` in chunks of bounded size."""
+        ...
 
 
 class Access(Protocol):
@@ -163,8 +77,20 @@ class Access(Protocol):
 
     def read(self, account: Id | None = None) -> AbstractAsyncContextManager[Snapshot]: ...
     def write(self, account: Id | None = None) -> AbstractAsyncContextManager[Transaction]: ...
+    def type_names(self) -> tuple[str, ...]:
+        """The data types whose capability is in use."""
+        ...
+
+    def data_type(self, name: str) -> "DataType | None":
+        """A data type by its name, if its capability is in use."""
+        ...
+
     async def load_blob(self, id: BlobId, account: Id | None = None) -> bytes | None:
         """The bytes of a blob this user may see in the account (None: no such), parts of messages included."""
+        ...
+
+    async def open_blob(self, id: BlobId, account: Id | None = None) -> "BlobReader | None":
+        """The same without reading it at once."""
         ...
 
     async def blob_exists(self, id: BlobId, account: Id | None = None) -> bool: ...
@@ -172,17 +98,27 @@ class Access(Protocol):
         """Store bytes that a record is about to refer to."""
         ...
 
-    async def upload_blob(self, data: bytes, type: str, account: Id | None = None) -> Blob:
-        """Store bytes for this user to refer to later (RFC 8620 §6.1)."""
+    async def upload_blob(
+        self, data: bytes | AsyncIterator[bytes], type: str, account: Id | None = None
+    ) -> Blob:
+        """Store bytes for this user to refer to later (RFC 8620 §6.1). Raises TooLarge beyond maxSizeUpload."""
+        ...
+
+    async def copy_blob(self, id: BlobId, account: Id) -> Blob | None:
+        """Let this user refer here to a blob that he sees in another account (None: no such; §6.3)."""
+        ...
+
+    def work(self, octets: int) -> None:
+        """Count octets that are read or written for the request. Raises requestTooLarge beyond its budget."""
+        ...
+
+    def hold(self, octets: int) -> None:
+        """Count octets that stay in memory until the response is sent. Raises requestTooLarge beyond the budget."""
         ...
 
     async def call(self, name: str, arguments: JsonObject) -> JsonObject | None:
         """Run another method as part of this call; its response follows this one's, with the same
         call id (RFC 8620 §5.4). None: it failed, and the error was appended."""
-        ...
-
-    def data_type(self, name: str) -> "DataType | None":
-        """A data type by its name, if its capability is in use."""
         ...
 
 
@@ -202,7 +138,9 @@ class Hooks:
     async def check_update(self, ctx: Access, tx: Transaction, old: JsonObject, new: JsonObject) -> None:
         """In the transaction, before ``new`` replaces ``old``; may correct ``new`` (and the client is told)."""
 
-    async def check_destroy(self, ctx: Access, tx: Transaction, old: JsonObject, arguments: SetArguments) -> None:
+    async def check_destroy(
+        self, ctx: Access, tx: Transaction, old: JsonObject, arguments: SetArguments
+    ) -> None:
         """In the transaction, before ``old`` is deleted."""
 
     async def after(
@@ -299,6 +237,8 @@ class DataType(Struct, frozen=True, dict=True):
     default_properties: tuple[str, ...] | None = None
     # What only changes by itself: reported as updatedProperties when nothing else changed.
     volatile: frozenset[str] = frozenset()
+    # Which records exist for this call, where that is not all (Quota: those of data types in use).
+    shown: Callable[[Access], Condition] | None = None
     # Extensions of the standard arguments.
     get_arguments: type[GetArguments] = GetArguments
     set_arguments: type[SetArguments] = SetArguments
@@ -317,7 +257,7 @@ class DataType(Struct, frozen=True, dict=True):
     update_needs: frozenset[str] | None = None
     # Full text of a record by field; what the fields are called.
     text_fields: tuple[str, ...] = ()
-    text_of: Callable[[JsonObject], Mapping[str, str]] | None = None
+    text_of: Callable[[JsonObject], Mapping[str, str]] | None = None  # normalized: formats.search
     # See ports.Table.
     order: str | None = None
     covers: tuple[str, ...] = ()
@@ -337,11 +277,16 @@ class DataType(Struct, frozen=True, dict=True):
         return {name: prop for name, prop in self.properties.items() if Mark.INTERNAL not in prop.marks}
 
     @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """The values that null restores in a patch (RFC 8620 §5.3)."""
+        return {name: prop.default for name, prop in self.properties.items() if not prop.required and name != "id"}
+
+    @cached_property
     def table(self) -> Table:
         """How stores keep the records."""
         marked = self._marked
         indexed = marked(Mark.INDEXED)
-        members = tuple(name for name in indexed if _is_collection(self.properties[name].type))
+        members = tuple(name for name in indexed if is_collection(self.properties[name].type))
         return Table(
             name=self.name,
             order=self.order,
@@ -361,72 +306,6 @@ class DataType(Struct, frozen=True, dict=True):
     def method_names(self) -> list[str]:
         """The names of all methods of the type."""
         return [f"{self.name}/{verb}" for verb in self.methods] + [method.name for method in self.extra]
-
-
-def _is_collection(type: Any) -> bool:
-    origin = get_origin(type)
-    if origin is Annotated:
-        return _is_collection(get_args(type)[0])
-    if origin in (dict, list, set, frozenset, tuple):
-        return True
-    return any(_is_collection(argument) for argument in get_args(type)) if origin is not None else False
-
-
-def _string(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be a string")
-    return value
-
-
-def equals(property: str) -> Filter:
-    """The property is the value given: a string, number, boolean or null."""
-
-    def build(value: Any) -> Condition:
-        if isinstance(value, list | dict):
-            raise ValueError("must be a string, number, boolean or null")
-        return Eq(property, value)
-
-    return build
-
-
-def contains(property: str) -> Filter:
-    """The string property contains the text given, ignoring case."""
-    from veredus.conditions import Contains
-
-    return lambda value: Contains(property, _string(value))
-
-
-def text(*fields: str) -> Filter:
-    """Full-text search in these fields (RFC 8621 §4.4.1)."""
-    from veredus.conditions import Text
-
-    return lambda value: Text(fields, search.parse_query(_string(value)))
-
-
-def at_least(property: str) -> Filter:
-    """The property is the value given or more."""
-    from veredus.conditions import Range
-
-    return lambda value: Range(property, at_least=value)
-
-
-def below(property: str) -> Filter:
-    """The property is less than the value given."""
-    from veredus.conditions import Range
-
-    return lambda value: Range(property, below=value)
-
-
-def by(property: str, collation: str | None = None) -> Sort:
-    """Sort by a property. ``collation``: the default one of a string property; None: no collation applies."""
-
-    def build(comparator: JsonObject) -> Order:
-        wanted = comparator.get("collation")
-        if wanted is not None and collation is None:
-            raise Unsupported(f"{property} is not sorted by a collation")
-        return Order(property, comparator.get("isAscending", True), wanted or collation)
-
-    return build
 
 
 def standard_arguments(data_type: DataType, verb: Verb) -> type[AccountArguments]:

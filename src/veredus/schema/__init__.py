@@ -1,0 +1,97 @@
+"""The vocabulary in which a data type is declared; also the public plug-in API (docs/plugins.md).
+
+A data type is a ``DataType`` value: the shape of its objects, how to filter and sort them, and
+hooks for what the shape cannot say. The engine derives from it get, changes, set, copy, query and
+queryChanges (RFC 8620 §5), and the stores their tables. Nothing here does any I/O.
+"""
+
+from veredus.schema.data_type import (
+    ALL,
+    Access,
+    BlobReader,
+    Changed,
+    Computed,
+    DataType,
+    Draft,
+    Filter,
+    Hooks,
+    Method,
+    QueryPlan,
+    Sort,
+    Unique,
+    Unsupported,
+    Verb,
+    standard_arguments,
+)
+from veredus.schema.filters import (
+    at_least,
+    below,
+    by,
+    contains,
+    equals,
+    has,
+    text,
+)
+from veredus.schema.shape import (
+    BlobRef,
+    Caseless,
+    Cold,
+    Immutable,
+    Indexed,
+    Internal,
+    Live,
+    Mark,
+    Object,
+    Property,
+    ServerSet,
+    properties_of,
+)
+from veredus.wire.errors import MethodError, SetError
+from veredus.wire.types import BlobId, Date, Id, Int, JsonObject, UnsignedInt, UTCDate
+
+__all__ = [
+    "ALL",
+    "Access",
+    "BlobId",
+    "BlobReader",
+    "BlobRef",
+    "Caseless",
+    "Changed",
+    "Cold",
+    "Computed",
+    "DataType",
+    "Date",
+    "Draft",
+    "Filter",
+    "Hooks",
+    "Id",
+    "Immutable",
+    "Indexed",
+    "Int",
+    "Internal",
+    "JsonObject",
+    "Live",
+    "Mark",
+    "Method",
+    "MethodError",
+    "Object",
+    "Property",
+    "QueryPlan",
+    "ServerSet",
+    "SetError",
+    "Sort",
+    "UTCDate",
+    "Unique",
+    "UnsignedInt",
+    "Unsupported",
+    "Verb",
+    "at_least",
+    "below",
+    "by",
+    "contains",
+    "equals",
+    "has",
+    "properties_of",
+    "standard_arguments",
+    "text",
+]
