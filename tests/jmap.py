@@ -94,11 +94,11 @@ class Jmap:
         assert not refused, refused
         return response
 
-    async def create(self, type: str, **properties: Any) -> Any:
+    async def create(self, type: str, /, **properties: Any) -> Any:
         """What the server says of a record it has created."""
         return (await self.set(type, create={"new": properties}))["created"]["new"]
 
-    async def update(self, type: str, id: str, **patch: Any) -> Any:
+    async def update(self, type: str, id: str, /, **patch: Any) -> Any:
         """What the server says of a record it has updated; ``patch`` is a PatchObject."""
         return (await self.set(type, update={id: patch}))["updated"][id]
 

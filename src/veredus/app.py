@@ -22,6 +22,7 @@ from veredus.engine.api import Engine
 from veredus.engine.blobs import UPLOADS, load
 from veredus.engine.call import Services
 from veredus.engine.core import BLOB_COPY
+from veredus.engine.declaration import DeclarationError
 from veredus.engine.filters import compile_filter
 from veredus.engine.limits import Limits
 from veredus.engine.registry import Registry
@@ -93,11 +94,18 @@ class App(Struct):
 
 
 def plugin_types() -> list[DataType]:
-    """The data types that installed packages declare."""
-    found = []
+    """The data types that installed packages declare. Raises DeclarationError."""
+    found: list[DataType] = []
     for entry in entry_points(group=PLUGINS):
-        loaded = entry.load()
-        found += [loaded] if isinstance(loaded, DataType) else list(loaded)
+        about = f"the plug-in {entry.name} ({entry.value})"
+        try:
+            loaded = entry.load()
+        except Exception as error:  # whatever it is, it is the package's
+            raise DeclarationError(f"{about} cannot be imported: {error.__class__.__name__}: {error}") from error
+        types = [loaded] if isinstance(loaded, DataType) else loaded
+        if not isinstance(types, list | tuple) or not all(isinstance(type, DataType) for type in types):
+            raise DeclarationError(f"{about} must name a DataType or a list of them")
+        found += types
     return found
 
 
@@ -118,7 +126,7 @@ def build_registry(config: Config, blobs: BlobStore, extra: Sequence[DataType]) 
         (MAIL_CAPABILITY, SnippetMethod(compile_filter, email, reader).method()),
         *((BLOB_CAPABILITY, method) for method in blob_methods()),
     ]
-    capabilities = {BLOB_CAPABILITY: Capability({}, blob_capability())}
+    capabilities = {BLOB_CAPABILITY: Capability({}, blob_capability(limits.max_size_upload, types))}
     return Registry(types, methods, capabilities), admission
 
 

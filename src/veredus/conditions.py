@@ -82,7 +82,7 @@ class Item(Struct, frozen=True):
 
 
 class Same(Struct, frozen=True):
-    """Some record of the account and type with the same ``property``, itself included, satisfies ``where``."""
+    """Some record of account and type with the same ``property``, itself included, satisfies ``where``."""
 
     property: str
     where: "Condition"

@@ -1,6 +1,7 @@
 """The sockets of an app. Apart from ``app``, because most commands open no socket and start in half the time."""
 
 import ssl
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -8,8 +9,11 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from veredus.app import App
+from veredus.config.settings import Log
 from veredus.delivery.inbound import Inbound
+from veredus.http.access import AccessLog, JsonLines, StructuredLog
 from veredus.http.app import HttpApp
+from veredus.http.operations import OperationsApp
 from veredus.http.server import HttpServer
 from veredus.http.server import serve as serve_http
 from veredus.http.settings import HttpSettings
@@ -45,8 +49,12 @@ async def serve(
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(*tls)
     async with AsyncExitStack() as stack:
-        http = await serve_http(_http_app(app), config.http.listen, tls=tls)
+        registry = CollectorRegistry()
+        http = await serve_http(_http_app(app, registry), config.http.listen, tls=tls)
         stack.push_async_callback(http.close)
+        if config.metrics.enabled and config.metrics.listen is not None:
+            operations = await serve_http(OperationsApp(app.ready, registry), [config.metrics.listen])
+            stack.push_async_callback(operations.close)
         mail: list[ReceptionServer | None] = []
         for listen, size, start in (
             (config.smtp.listen, config.smtp.max_size, serve_smtp),
@@ -62,7 +70,7 @@ async def serve(
         yield Running(http, *mail)
 
 
-def _http_app(app: App) -> HttpApp:
+def _http_app(app: App, registry: CollectorRegistry) -> HttpApp:
     config = app.config
     settings = HttpSettings(
         max_size_request=config.limits.max_size_request,
@@ -74,4 +82,19 @@ def _http_app(app: App) -> HttpApp:
         cors_origins=config.http.cors_origins,
         metrics=config.metrics.enabled and config.metrics.listen is None,
     )
-    return HttpApp(app.engine, app.authenticator, settings=settings, ready=app.ready, registry=CollectorRegistry())
+    return HttpApp(
+        app.engine,
+        app.authenticator,
+        settings=settings,
+        ready=app.ready,
+        registry=registry,
+        access_log=_access_log(config.log),
+    )
+
+
+def _access_log(log: Log) -> AccessLog:
+    """Request lines take a path of their own where every microsecond of them counts (veredus.http.access)."""
+    is_text = log.format == "text" or (log.format == "auto" and sys.stderr.isatty())
+    if is_text or log.level in ("warning", "error"):
+        return StructuredLog()
+    return JsonLines(sys.stderr.buffer, debug=log.level == "debug")

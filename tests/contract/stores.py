@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from veredus.conditions import Order
+from veredus.conditions import EVERYTHING, Order
 from veredus.ports import Store, Table
 from veredus.store.memory import MemoryStore
 from veredus.store.sqlite import SQLiteStore
@@ -83,7 +83,8 @@ async def opened(name: str) -> AsyncIterator[Store]:
         store = await STORES[name](Path(directory), FakeClock())
         try:
             yield store
-            assert await store.check() == []
+            problems = await store.check()
+            assert problems == [], problems
         finally:
             await store.close()
 
@@ -114,3 +115,20 @@ async def put(store: Store, *records: dict[str, Any], account: str = "A", type: 
                 {"subject": record["subject"].lower(), "body": "some words"} if type == "Message" else None
             )
             await tx.put(type, record, texts)
+
+
+async def ids(
+    store: Store, where: Any = EVERYTHING, order: Any = (), account: str = "A", **how: Any
+) -> list[str]:
+    async with store.read(account) as snapshot:
+        return await snapshot.select("Message", where, order, **how)
+
+
+async def state(store: Store, type: str = "Message", account: str = "A") -> int:
+    async with store.read(account) as snapshot:
+        return await snapshot.state(type)
+
+
+async def changes(store: Store, since: int, limit: int = 100, type: str = "Message") -> Any:
+    async with store.read("A") as snapshot:
+        return await snapshot.changes(type, since, limit)

@@ -11,7 +11,6 @@ import pytest_asyncio
 from veredus.app import open_app
 from veredus.config.settings import Blobs, Config, Http, Lmtp, Storage
 from veredus.serving import serve
-from veredus.serving import serve
 
 CORE = "urn:ietf:params:jmap:core"
 

@@ -1,52 +1,18 @@
 """SMTP over real sockets: what a client sees, and what delivery is given (RFC 5321, 3207, 2920)."""
 
 import asyncio
-import inspect
 import smtplib
-import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 import structlog
-import uvloop
 
-from veredus.reception import Envelope, Limits, Reply, Server
-from veredus.smtp.server import serve
-
-NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
-
-
-class Mailbag:
-    """Takes all mail, save for addresses that begin with "no"; what deliver does can be replaced."""
-
-    def __init__(self) -> None:
-        self.taken: list[tuple[Envelope, bytes]] = []
-        self.arrived = asyncio.Event()
-        self.go_on = asyncio.Event()
-        self.go_on.set()
-        self.fails = False
-
-    async def recipient(self, address: str) -> Reply | None:
-        if address.startswith("raise"):
-            raise KeyError(address)
-        return Reply(550, "5.1.1", "No such user") if address.startswith("no") else None
-
-    async def deliver(self, envelope: Envelope, message: bytes) -> Sequence[Reply]:
-        self.arrived.set()
-        await self.go_on.wait()
-        if self.fails:
-            raise RuntimeError(message)
-        self.taken.append((envelope, message))
-        return [
-            Reply(452, "4.2.2", "Full") if address.startswith("full") else Reply(250, "2.0.0", "Delivered")
-            for address in envelope.recipients
-        ]
+from smtp_peer import TRANSACTION, Mailbag, Servers, greeted, port, run_on_uvloop
+from veredus.reception import Envelope, Limits, Reply
 
 
 @pytest.fixture
@@ -54,68 +20,11 @@ def bag() -> Mailbag:
     return Mailbag()
 
 
-class Servers:
-    """Starts servers on free ports, and closes them."""
-
-    def __init__(self, bag: Mailbag) -> None:
-        self._bag = bag
-        self._servers: list[Server] = []
-
-    async def __call__(self, **options: Any) -> Server:
-        options = {"hostname": "mx.example", "now": lambda: NOW, **options}
-        self._servers.append(await serve(["127.0.0.1:0"], self._bag, **options))
-        return self._servers[-1]
-
-    async def close(self) -> None:
-        for server in self._servers:
-            await server.close(timeout_s=0)
-
-
 @pytest.fixture
 async def start(bag: Mailbag) -> AsyncIterator[Servers]:
     servers = Servers(bag)
     yield servers
     await servers.close()
-
-
-def port(server: Server) -> int:
-    return int(server.addresses[0].rpartition(":")[2])
-
-
-class Client:
-    """A client that says octets and hears lines."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    @classmethod
-    async def connect(cls, server: Server) -> "Client":
-        return cls(*await asyncio.open_connection("127.0.0.1", port(server)))
-
-    async def say(self, data: bytes, replies: int = 1) -> list[str]:
-        self.writer.write(data)
-        return [await self.hear() for _ in range(replies)]
-
-    async def hear(self) -> str:
-        """The code of the next reply; "": the connection is closed."""
-        while (line := await asyncio.wait_for(self.reader.readline(), 10))[3:4] == b"-":
-            pass
-        return line[:3].decode()
-
-    async def close(self) -> None:
-        self.writer.close()
-        with suppress(OSError):
-            await self.writer.wait_closed()
-
-
-async def greeted(server: Server) -> Client:
-    client = await Client.connect(server)
-    assert await client.hear() == "220"
-    assert await client.say(b"EHLO client.example\r\n") == ["250"]
-    return client
-
-
-TRANSACTION = b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n"
 
 
 async def test_smtplib_delivers(bag: Mailbag, start: Servers) -> None:
@@ -346,139 +255,6 @@ async def test_closing_during_tls(bag: Mailbag, start: Servers, tls: ssl.SSLCont
     assert (await asyncio.to_thread(stay))[0] == 421
 
 
-# ------------------------------------------------------------ limits of time and number
-
-
-async def test_an_idle_client_is_sent_away(start: Servers) -> None:
-    client = await greeted(await start(limits=Limits(idle_timeout_s=0.2)))
-    assert await client.hear() == "421"
-    assert await client.hear() == ""
-    await client.close()
-
-
-async def test_octets_that_make_no_command_do_not_keep_a_connection(start: Servers) -> None:
-    client = await greeted(await start(limits=Limits(idle_timeout_s=0.3)))
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    dribble = asyncio.create_task(_dribble(client, b"N"))
-    assert await client.hear() == "421"
-    assert loop.time() - began < 2
-    dribble.cancel()
-    await client.close()
-
-
-async def test_a_message_may_take_its_time_but_not_for_ever(start: Servers) -> None:
-    client = await greeted(await start(limits=Limits(idle_timeout_s=0.3, transaction_timeout_s=1)))
-    await client.say(TRANSACTION, 3)
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    dribble = asyncio.create_task(_dribble(client, b"x"))
-    assert await client.hear() == "421"
-    assert loop.time() - began > 0.6
-    dribble.cancel()
-    await client.close()
-
-
-async def _dribble(client: Client, octet: bytes) -> None:
-    while not client.writer.is_closing():
-        client.writer.write(octet)
-        await asyncio.sleep(0.05)
-
-
-async def test_a_client_that_does_not_read_is_cut_off(start: Servers) -> None:
-    server = await start(limits=Limits(idle_timeout_s=0.3, junk_commands=10**9))
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.connect(("127.0.0.1", port(server)))
-    sock.setblocking(False)
-    client = Client(*await asyncio.open_connection(sock=sock, limit=64))
-    try:
-        async with asyncio.timeout(20):
-            while True:
-                client.writer.write(b"HELP\r\n" * 10_000)
-                await client.writer.drain()
-    except ConnectionError:
-        pass
-    await asyncio.wait_for(server.close(), 5)
-    await client.close()
-
-
-async def test_connections_are_limited(start: Servers) -> None:
-    server = await start(limits=Limits(connections_per_client=2))
-    first, second = await greeted(server), await greeted(server)
-    third = await Client.connect(server)
-    assert [await third.hear(), await third.hear()] == ["421", ""]
-    assert await first.say(b"QUIT\r\n") == ["221"]
-    await first.hear()
-    fourth = await greeted(server)
-    for client in (first, second, third, fourth):
-        await client.close()
-
-
-async def test_random_octets_leave_the_server_well(start: Servers) -> None:
-    server = await start()
-    noise = bytes(range(256)) * 400
-    for piece in (noise, noise.replace(b"\n", b"\r\n"), b"EHLO x\r\n" + noise, b"\r\n" * 50):
-        client = await Client.connect(server)
-        client.writer.write(piece)
-        client.writer.write_eof()
-        with suppress(ConnectionError):
-            assert (await asyncio.wait_for(client.reader.read(), 10)).startswith(b"220 ")
-        await client.close()
-    await (await greeted(server)).close()
-
-
-# ------------------------------------------------------------ the end
-
-
-async def test_closing_lets_a_transaction_end_and_sends_the_idle_away(bag: Mailbag, start: Servers) -> None:
-    server = await start()
-    idle, busy = await greeted(server), await greeted(server)
-    await busy.say(TRANSACTION, 3)
-    address = server.sockets[0].getsockname()
-    closing = asyncio.create_task(server.close(timeout_s=10))
-    assert [await idle.hear(), await idle.hear()] == ["421", ""]
-    assert await busy.say(b"x\r\n.\r\n", 2) == ["250", "421"]
-    await asyncio.wait_for(closing, 5)
-    assert len(bag.taken) == 1
-    with pytest.raises(ConnectionError):
-        await asyncio.open_connection(*address)
-    await idle.close()
-    await busy.close()
-
-
-async def test_closing_waits_no_longer_than_it_is_told(bag: Mailbag, start: Servers) -> None:
-    server = await start()
-    slow, delivering = await greeted(server), await greeted(server)
-    await slow.say(TRANSACTION, 3)
-    bag.go_on.clear()
-    delivering.writer.write(TRANSACTION + b"x\r\n.\r\n")
-    await bag.arrived.wait()
-    await asyncio.wait_for(server.close(timeout_s=0.1), 5)
-    bag.go_on.set()
-    assert bag.taken == []
-    await slow.close()
-    await delivering.close()
-
-
-async def test_addresses_that_are_none(bag: Mailbag) -> None:
-    with pytest.raises(ValueError, match="not host:port"):
-        await serve(["127.0.0.1:0", "localhost"], bag, hostname="mx.example")
-
-
-async def test_listening_on_ipv6(bag: Mailbag) -> None:
-    try:
-        server = await serve(["[::1]:0"], bag, hostname="mx.example")
-    except OSError:
-        # A machine without IPv6; there is nothing to prove on it.
-        return
-    assert server.addresses[0].startswith("[::1]:")
-    await server.close()
-
-
-# ------------------------------------------------------------ the other event loop
-
-
 @pytest.mark.parametrize(
     "scenario",
     [
@@ -492,11 +268,6 @@ async def test_listening_on_ipv6(bag: Mailbag) -> None:
         test_a_handshake_that_fails_leaves_nothing,
         test_closing_breaks_off_a_handshake,
         test_closing_during_tls,
-        test_a_client_that_does_not_read_is_cut_off,
-        test_connections_are_limited,
-        test_random_octets_leave_the_server_well,
-        test_closing_lets_a_transaction_end_and_sends_the_idle_away,
-        test_closing_waits_no_longer_than_it_is_told,
     ],
 )
 def test_uvloop_makes_no_difference(
@@ -505,12 +276,4 @@ def test_uvloop_makes_no_difference(
     tls: ssl.SSLContext,
     certificate: tuple[Path, Path],
 ) -> None:
-    """Its transports are no subclasses of asyncio's, and differ in more than speed."""
-
-    async def run() -> None:
-        start = Servers(bag)
-        given = {"bag": bag, "start": start, "tls": tls, "certificate": certificate, "pause_s": 0.05}
-        await scenario(**{name: given[name] for name in inspect.signature(scenario).parameters})
-        await start.close()
-
-    uvloop.run(run())
+    run_on_uvloop(scenario, bag, tls=tls, certificate=certificate, pause_s=0.05)

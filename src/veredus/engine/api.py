@@ -28,14 +28,18 @@ class Engine:
         _, state = await self._sessions.get(identity, base_url)
         return await self._dispatcher.process(body, identity, state)
 
-    async def upload(self, identity: Identity, account: str, type: str, chunks: AsyncIterator[bytes]) -> JsonObject:
-        """Store a blob (§6.1). Raises TooLarge, LookupError (no such account), PermissionError (read-only)."""
+    async def upload(
+        self, identity: Identity, account: str, type: str, chunks: AsyncIterator[bytes]
+    ) -> JsonObject:
+        """Store a blob (§6.1). Raises TooLarge, LookupError: no such account, PermissionError: read-only."""
         found = await self._account(identity, account)
         if found.access != "write" or identity.scope != "write":
             raise PermissionError("This account is read-only.")
         services = self._services
         blob = await services.blobs.put(chunks, max_size=services.limits.max_size_upload)
-        await blob_access.note_upload(services.store, found.id, identity.user, blob, type, services.clock.now())
+        await blob_access.note_upload(
+            services.store, found.id, identity.user, blob, type, services.clock.now()
+        )
         return {"accountId": found.id, "blobId": blob.id, "type": type, "size": blob.size}
 
     async def download(self, identity: Identity, account: str, blob_id: str) -> blob_access.Download | None:

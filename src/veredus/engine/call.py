@@ -8,7 +8,17 @@ from msgspec import Struct, field
 
 from veredus.engine import blobs as blob_access
 from veredus.engine.limits import Budget, Limits
-from veredus.ports import AccountInfo, Blob, BlobStore, Clock, Directory, Identity, Snapshot, Store, Transaction
+from veredus.ports import (
+    AccountInfo,
+    Blob,
+    BlobStore,
+    Clock,
+    Directory,
+    Identity,
+    Snapshot,
+    Store,
+    Transaction,
+)
 from veredus.schema import DataType
 from veredus.wire.errors import MethodError
 from veredus.wire.types import BlobId, Id, JsonObject

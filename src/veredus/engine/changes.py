@@ -1,5 +1,6 @@
 """Foo/changes (RFC 8620 §5.2)."""
 
+from veredus.engine.get import shown
 from veredus.engine.states import parse_state
 from veredus.schema import Access, DataType
 from veredus.wire.arguments import ChangesArguments
@@ -18,6 +19,7 @@ async def changes(ctx: Access, type: DataType, args: ChangesArguments) -> JsonOb
     limit = MOST if args.max_changes is None else min(args.max_changes, MOST)
     async with ctx.read() as snapshot:
         found = await snapshot.changes(type.name, since, limit)
+        there = set(await shown(ctx, snapshot, type, None)) if type.shown else None
     if found is None:
         raise MethodError.cannot_calculate_changes()
     response: JsonObject = {
@@ -25,8 +27,8 @@ async def changes(ctx: Access, type: DataType, args: ChangesArguments) -> JsonOb
         "oldState": args.since_state,
         "newState": str(found.new_state),
         "hasMoreChanges": found.has_more,
-        "created": found.created,
-        "updated": found.updated,
+        "created": [id for id in found.created if there is None or id in there],
+        "updated": [id for id in found.updated if there is None or id in there],
         "destroyed": found.destroyed,
     }
     if type.volatile:

@@ -80,7 +80,9 @@ class Dispatcher:
             raise RequestError.over_limit("maxCallsInRequest", f"At most {most} method calls in one request.")
         return request
 
-    async def _call(self, scope: RequestScope, name: str, arguments: JsonObject, call_id: str) -> tuple[str, Any]:
+    async def _call(
+        self, scope: RequestScope, name: str, arguments: JsonObject, call_id: str
+    ) -> tuple[str, Any]:
         """The name and arguments of the response to one method call."""
         try:
             entry = self._registry.methods.get(name)

@@ -103,7 +103,9 @@ def _of_right_type(type: DataType, condition: Condition) -> bool:
 def _sort(type: DataType, comparator: JsonObject) -> Order:
     name = comparator.get("property")
     if not isinstance(name, str) or not isinstance(comparator.get("isAscending", True), bool):
-        raise MethodError.invalid_arguments("A Comparator has a property, a string, and isAscending, a boolean.")
+        raise MethodError.invalid_arguments(
+            "A Comparator has a property, a string, and isAscending, a boolean."
+        )
     collation = comparator.get("collation")
     if collation is not None and not isinstance(collation, str):
         raise MethodError.invalid_arguments("The collation of a Comparator is a string.")

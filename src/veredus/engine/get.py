@@ -44,7 +44,9 @@ async def shown(ctx: Access, snapshot: Snapshot, type: DataType, ids: Sequence[I
 def _names(type: DataType, asked: list[str] | None) -> list[str]:
     """The properties to give, without id and repetitions."""
     if asked is None:
-        names: Sequence[str] = tuple(type.visible) if type.default_properties is None else type.default_properties
+        names: Sequence[str] = (
+            tuple(type.visible) if type.default_properties is None else type.default_properties
+        )
         extra = [] if type.default_properties is not None else _computed_names(type)
         return [name for name in (*names, *extra) if name != "id"]
     for name in asked:
@@ -58,7 +60,12 @@ def _computed_names(type: DataType) -> list[str]:
 
 
 async def _records(
-    ctx: Access, snapshot: Snapshot, type: DataType, ids: list[Id] | None, names: list[str], args: GetArguments
+    ctx: Access,
+    snapshot: Snapshot,
+    type: DataType,
+    ids: list[Id] | None,
+    names: list[str],
+    args: GetArguments,
 ) -> Sequence[Any]:
     if all(name in type.visible for name in names):
         projected: list[Struct] = await snapshot.project(type.name, ids, names)

@@ -44,7 +44,7 @@ def can_calculate_changes(type: DataType) -> bool:
 async def all_ids(snapshot: Snapshot, type: DataType, made: QueryPlan, args: object) -> list[Id]:
     """The whole result."""
     ids = await snapshot.select(type.name, made.where, made.order, distinct=made.distinct)
-    return await type.rearrange(snapshot, ids, args) if type.rearrange and made.rearranged else ids
+    return await type.rearrange(snapshot, ids, made, args) if type.rearrange and made.rearranged else ids
 
 
 class _Window:

@@ -1,8 +1,9 @@
 """Foo/queryChanges (RFC 8620 §5.6).
 
 Every record that changed since the old state in what the query reads may have left the results,
-entered them or moved. All of them are reported as removed, and those in the results now as added with their index: what
-§5.6 asks for when filter or sort include a mutable property, and permits otherwise.
+entered them or moved. All that existed then are reported as removed, and those in the results now
+as added with their index: what §5.6 asks for when filter or sort include a mutable property, and
+permits otherwise.
 """
 
 from veredus.conditions import All, Any_, In, Not, Text, parts
@@ -25,10 +26,10 @@ async def query_changes(ctx: Access, type: DataType, args: QueryChangesArguments
     since = parse_state(args.since_query_state)
     async with ctx.read() as snapshot:
         state = await snapshot.state(type.name)
-        touched, gone = await _touched(snapshot, type, made, since)
+        touched, moved = await _touched(snapshot, type, made, since)
         ids = await all_ids(snapshot, type, made, args) if touched or args.calculate_total else []
     added = [{"id": id, "index": index} for index, id in enumerate(ids) if id in touched]
-    removed = [*gone, *touched]
+    removed = list(moved)
     if args.max_changes is not None and len(added) + len(removed) > args.max_changes:
         raise MethodError.too_many_changes()
     response: JsonObject = {
@@ -46,7 +47,8 @@ async def query_changes(ctx: Access, type: DataType, args: QueryChangesArguments
 async def _touched(
     snapshot: Snapshot, type: DataType, made: QueryPlan, since: int
 ) -> tuple[dict[Id, None], list[Id]]:
-    """Existing records that may have moved in the results, and destroyed ones."""
+    """Existing records that may have moved in the results or come into them, and all that may have
+    left their place there: those that existed at the old state, with the destroyed ones."""
     found = await snapshot.changes(type.name, since, MOST)
     if found is None or found.has_more:
         raise MethodError.cannot_calculate_changes()
@@ -58,7 +60,8 @@ async def _touched(
         touched.update(dict.fromkeys(await snapshot.select(type.name)))
     for name in made.related:
         touched.update(dict.fromkeys(await _related(snapshot, type, name, list(touched), since)))
-    return touched, found.destroyed
+    created = set(found.created)
+    return touched, [*found.destroyed, *(id for id in touched if id not in created)]
 
 
 def _may_move(made: QueryPlan, found: Changes) -> bool:

@@ -101,7 +101,9 @@ class Run:
             else:
                 await self._destroy(tx, operation)
         except _Unresolved as reference:
-            raise SetError.invalid_properties([str(reference)], "A creation id refers to no record.") from None
+            raise SetError.invalid_properties(
+                [str(reference)], "A creation id refers to no record."
+            ) from None
 
     def _texts(self, record: JsonObject) -> dict[str, str] | None:
         return None if self.type.text_of is None else dict(self.type.text_of(record))
@@ -114,7 +116,9 @@ class Run:
             record = self._from_shape(draft.given)
         else:
             record = dict(draft.record)
-            for name in [name for name, prop in self.type.properties.items() if prop.refers and name in record]:
+            for name in [
+                name for name, prop in self.type.properties.items() if prop.refers and name in record
+            ]:
                 record[name] = self._resolved(self.type.properties[name], record[name])
         record.setdefault("id", new_id(self.type.prefix))
         await self.type.hooks.check_create(self.ctx, tx, record)
@@ -144,7 +148,9 @@ class Run:
             elif name != "id":
                 record[name] = prop.default
         bad += [
-            name for name in given if name not in visible or Mark.SERVER_SET in self.type.properties[name].marks
+            name
+            for name in given
+            if name not in visible or Mark.SERVER_SET in self.type.properties[name].marks
         ]
         if bad:
             raise SetError.invalid_properties(dict.fromkeys(bad), _MAY_NOT)
@@ -155,7 +161,9 @@ class Run:
             return {name: record.get(name) for name in ("id", *draft.report)}
         given = draft.given
         return {
-            name: record.get(name) for name in self.type.visible if name not in given or given[name] != record.get(name)
+            name: record.get(name)
+            for name in self.type.visible
+            if name not in given or given[name] != record.get(name)
         }
 
     async def rename(self, tx: Transaction, ids: Mapping[Id, Id]) -> None:
@@ -171,7 +179,11 @@ class Run:
         for computed in self.type.computed:
             names = [name for name in computed.names if not name.endswith(":")]
             shown = self.type.default_properties is None
-            ids = [self.created[key].id for key, draft in self.drafts.items() if key in self.created and not draft.record]
+            ids = [
+                self.created[key].id
+                for key, draft in self.drafts.items()
+                if key in self.created and not draft.record
+            ]
             if not (ids and names and shown):
                 continue
             records = await tx.get(self.type.name, ids, set(computed.needs))

@@ -62,27 +62,27 @@ def _evaluate(key: str, document: Any, path: str) -> Any:
 
 
 def _walk(node: Any, path: list[str]) -> Any:
-    for index, token in enumerate(path):
+    for index, step in enumerate(path):
         node = _opened(node)
-        if isinstance(node, list):
-            if token == "*":
+        if isinstance(node, list | tuple):
+            if step == "*":
                 return _mapped(node, path[index + 1 :])
-            if not (token == "0" or (token.isascii() and token.isdigit() and token[0] != "0")):
-                raise LookupError(f"{token!r} is no index")
-            node = node[int(token)]
+            if not (step == "0" or (step.isascii() and step.isdigit() and step[0] != "0")):
+                raise LookupError(f"{step!r} is no index")
+            node = node[int(step)]
         elif isinstance(node, dict):
-            node = node[token]
+            node = node[step]
         elif isinstance(node, Struct):
-            node = _member(node, token)
+            node = _member(node, step)
         else:
-            raise LookupError(f"no {token!r} in a plain value")
+            raise LookupError(f"no {step!r} in a plain value")
     return node
 
 
-def _mapped(items: list[Any], rest: list[str]) -> list[Any]:
+def _mapped(items: Sequence[Any], rest: list[str]) -> list[Any]:
     """§3.7: apply the rest to each item, and flatten results that are arrays by one level."""
     if not rest:
-        return items
+        return list(items)
     results: list[Any] = []
     for item in items:
         found = _opened(_walk(item, rest))

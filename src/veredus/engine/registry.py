@@ -8,13 +8,14 @@ from msgspec import Struct
 from veredus.engine.changes import changes
 from veredus.engine.copy import copy
 from veredus.engine.core import echo
+from veredus.engine.declaration import DeclarationError, check, check_capability, check_method
 from veredus.engine.get import get
 from veredus.engine.query import query
 from veredus.engine.query_changes import query_changes
 from veredus.engine.session import CORE, Capability
 from veredus.engine.set import set_records
 from veredus.ports import Table
-from veredus.schema import Access, DataType, Mark, Method, Verb, standard_arguments
+from veredus.schema import Access, DataType, Method, Verb, standard_arguments
 
 Run = Callable[[Access, Any], Awaitable[Any]]
 
@@ -26,10 +27,6 @@ _VERBS: dict[Verb, Callable[[Access, DataType, Any], Awaitable[Any]]] = {
     "query": query,
     "queryChanges": query_changes,
 }
-
-
-class DeclarationError(ValueError):
-    """A data type is declared wrongly; the message names it."""
 
 
 class Entry(Struct, frozen=True):
@@ -51,7 +48,7 @@ class Registry:
         methods: Iterable[tuple[str, Method]] = (),
         capabilities: Mapping[str, Capability] = {},
     ) -> None:
-        """``methods``: with their capabilities, those of no data type. ``capabilities``: what sessions say of them."""
+        """``methods``: of no data type, with their capabilities; ``capabilities``: what sessions say."""
         self.types: dict[str, DataType] = {}
         self.methods: dict[str, Entry] = {}
         self.capabilities: dict[str, Capability] = {CORE: Capability({}, None), **capabilities}
@@ -59,6 +56,8 @@ class Registry:
         for type in types:
             self._add_type(type)
         for capability, method in methods:
+            for mistake in (*check_capability(capability), *check_method(method)):
+                raise DeclarationError(f"{method.name}: {mistake}")
             self._add_method(capability, method)
             self.capabilities.setdefault(capability, Capability({}, {}))
 
@@ -69,7 +68,7 @@ class Registry:
     def _add_type(self, type: DataType) -> None:
         if type.name in self.types:
             raise DeclarationError(f"{type.name}: two data types have this name")
-        _check(type)
+        check(type)
         self.types[type.name] = type
         known = self.capabilities.get(type.capability, Capability({}, {}))
         self.capabilities[type.capability] = Capability(
@@ -98,25 +97,3 @@ def _standard(type: DataType, verb: Verb) -> Entry:
         return await act(ctx, type, arguments)
 
     return Entry(type.capability, standard_arguments(type, verb), run, verb in ("set", "copy"), True)
-
-
-def _check(type: DataType) -> None:
-    """Find mistakes of a declaration when the server starts, not when a client calls."""
-    names = set(type.properties)
-
-    def need(what: str, wanted: Iterable[str]) -> None:
-        unknown = sorted(set(wanted) - names)
-        if unknown:
-            raise DeclarationError(f"{type.name}: {what} names unknown properties {', '.join(unknown)}")
-
-    if "id" not in names:
-        raise DeclarationError(f"{type.name}: the shape has no property id")
-    if Mark.SERVER_SET not in type.properties["id"].marks:
-        raise DeclarationError(f"{type.name}: id must be ServerSet")
-    need("unique", (name for unique in type.unique for name in unique.properties))
-    need("order", [type.order] if type.order else [])
-    need("covers", type.covers)
-    need("volatile", type.volatile)
-    need("computed needs", (name for computed in type.computed for name in computed.needs))
-    if "queryChanges" in type.methods and "query" not in type.methods:
-        raise DeclarationError(f"{type.name}: queryChanges needs query")

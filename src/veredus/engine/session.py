@@ -11,6 +11,8 @@ from veredus.ports import AccountInfo, Directory, Identity
 from veredus.wire import json
 from veredus.wire.types import JsonObject
 
+# RFC 6570, level 1.
+_EVENTS = "?types={types}&closeafter={closeafter}&ping={ping}"
 CORE = "urn:ietf:params:jmap:core"
 # So many Session objects are kept.
 _CACHED = 1024
@@ -41,7 +43,9 @@ class Sessions:
             found = self._cache[key] = self._make(identity, base_url, accounts)
         return found
 
-    def _make(self, identity: Identity, base_url: str, accounts: tuple[AccountInfo, ...]) -> tuple[bytes, str]:
+    def _make(
+        self, identity: Identity, base_url: str, accounts: tuple[AccountInfo, ...]
+    ) -> tuple[bytes, str]:
         capabilities = {uri: capability.session for uri, capability in self._capabilities.items()}
         capabilities[CORE] = self._limits.to_json()
         per_account = {
@@ -60,12 +64,14 @@ class Sessions:
                 }
                 for account in accounts
             },
-            "primaryAccounts": {uri: account.id for account in accounts[:1] if account.is_personal for uri in per_account},
+            "primaryAccounts": {
+                uri: account.id for account in accounts[:1] if account.is_personal for uri in per_account
+            },
             "username": identity.user,
             "apiUrl": f"{base_url}/jmap",
             "downloadUrl": f"{base_url}/jmap/download/{{accountId}}/{{blobId}}/{{name}}?accept={{type}}",
             "uploadUrl": f"{base_url}/jmap/upload/{{accountId}}/",
-            "eventSourceUrl": f"{base_url}/jmap/eventsource?types={{types}}&closeafter={{closeafter}}&ping={{ping}}",
+            "eventSourceUrl": f"{base_url}/jmap/eventsource{_EVENTS}",
         }
         state = hashlib.blake2b(json.encode(session), digest_size=9).hexdigest()
         return json.encode({**session, "state": state}), state

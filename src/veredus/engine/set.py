@@ -16,7 +16,6 @@ from veredus.wire.arguments import SetArguments
 from veredus.wire.errors import MethodError, SetError
 from veredus.wire.types import JsonObject
 
-
 # After so many conflicts whatever touches the properties in question is refused.
 _TRIES = 5
 
@@ -38,7 +37,11 @@ async def set_records(ctx: Access, type: DataType, args: SetArguments) -> JsonOb
 
 
 async def write(
-    ctx: Access, type: DataType, args: SetArguments, drafts: Mapping[str, Draft], failed: dict[Operation, SetError]
+    ctx: Access,
+    type: DataType,
+    args: SetArguments,
+    drafts: Mapping[str, Draft],
+    failed: dict[Operation, SetError],
 ) -> tuple[Run, int, int]:
     """Do it all in one transaction; again without the losers when records are not unique together."""
     for attempt in count():

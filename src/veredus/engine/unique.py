@@ -40,7 +40,7 @@ async def check_unique(tx: Transaction, type: DataType, run: Run, *, strict: boo
 
 
 class _Contest:
-    """Who keeps the values of one Unique. Records outside ``entered`` do, those that lost keep their old ones."""
+    """Who keeps the values of one Unique. Records not in ``entered`` do, losers keep their old ones."""
 
     def __init__(self, unique: Unique, run: Run) -> None:
         self._unique, self._run = unique, run

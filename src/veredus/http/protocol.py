@@ -35,6 +35,37 @@ class _Phase(Enum):
     BODY = auto()
 
 
+class _Corked:
+    """A transport that writes what is given to it in one turn of the loop with one call of the kernel.
+
+    uvicorn writes the header section and the body of a response one after the other: two calls and two
+    packets, of which the first costs more than all that we do ourselves.
+    """
+
+    __slots__ = ("_loop", "_pieces", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._pieces:
+            self._loop.call_soon(self.flush)
+        self._pieces.append(data)
+
+    def flush(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        if pieces:
+            self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class HttpProtocol(HttpToolsProtocol):
     """One connection. ``refused`` is told the status of each answer that the application never saw."""
 
@@ -53,7 +84,7 @@ class HttpProtocol(HttpToolsProtocol):
     # ---------------------------------------------------------------- connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(_Corked(transport, self.loop))  # type: ignore[arg-type]
         self._arm_read_timer(self._timeouts.header_s)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from veredus.conditions import EVERYTHING
 from veredus.ports import Snapshot
 from veredus.schema import QueryPlan
 from veredus.wire.arguments import QueryArguments, QueryChangesArguments
@@ -28,35 +29,33 @@ def refine(plan: QueryPlan, arguments: Any) -> QueryPlan:
     return QueryPlan(plan.where, plan.order, rearranged=as_tree)
 
 
-async def rearrange(snapshot: Snapshot, ids: list[Id], arguments: Any) -> list[Id]:
+async def rearrange(snapshot: Snapshot, ids: list[Id], plan: QueryPlan, arguments: Any) -> list[Id]:
     """``ids``, sorted and filtered one by one, as the tree that the arguments ask for."""
     records = await snapshot.get("Mailbox", None, {"parentId"})
     parents: dict[Id, Id | None] = {record["id"]: record["parentId"] for record in records}
+    wanted = set(ids)
     if arguments.filter_as_tree:
-        wanted = set(ids)
-        ids = [id for id in ids if all(ancestor in wanted for ancestor in _ancestors(parents, id))]
+        wanted = {id for id in ids if wanted.issuperset(_ancestors(parents, id))}
     if arguments.sort_as_tree:
-        ids = _as_tree(parents, ids)
-    return ids
+        # Ancestors that are filtered out decide where their descendants stand, too.
+        ids = _as_tree(parents, await snapshot.select("Mailbox", EVERYTHING, plan.order))
+    return [id for id in ids if id in wanted]
 
 
 def _ancestors(parents: dict[Id, Id | None], id: Id) -> list[Id]:
     found: list[Id] = []
     parent = parents.get(id)
-    while parent is not None and parent not in found:
+    while parent is not None:
         found.append(parent)
         parent = parents.get(parent)
     return found
 
 
 def _as_tree(parents: dict[Id, Id | None], ids: list[Id]) -> list[Id]:
-    """Depth first. A mailbox whose parent is filtered out takes the place of its nearest ancestor
-    in the results, or of a root."""
-    wanted = set(ids)
+    """All mailboxes, depth first; children of one parent in the order of ``ids``."""
     children: dict[Id | None, list[Id]] = {}
     for id in ids:
-        above = next((ancestor for ancestor in _ancestors(parents, id) if ancestor in wanted), None)
-        children.setdefault(above, []).append(id)
+        children.setdefault(parents[id], []).append(id)
     ordered: list[Id] = []
     stack = list(reversed(children.get(None, [])))
     while stack:

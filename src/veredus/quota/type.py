@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from veredus.conditions import Condition, Has, Order
+from veredus.conditions import Condition, Has, HasAny, Order
 from veredus.ports import Snapshot, Transaction
 from veredus.schema import (
     Access,
@@ -25,7 +25,7 @@ CAPABILITY = "urn:ietf:params:jmap:quota"
 OCTETS, COUNT = "octets", "count"
 
 
-class Quota(Object, kw_only=True):
+class Quota(Object):
     """Properties of a Quota (§4). Octets count stored messages, count their number."""
 
     id: ServerSet[Id]
@@ -39,6 +39,11 @@ class Quota(Object, kw_only=True):
     description: ServerSet[str | None] = None
     # All types the quota counts; a client sees those whose capability it uses (§4.1).
     data_types: Internal[Indexed[list[str]]]
+
+
+def _shown(ctx: Access) -> Condition:
+    """§4.1: no Quota that counts nothing the client knows."""
+    return HasAny("dataTypes", ctx.type_names())
 
 
 async def _types(
@@ -69,6 +74,7 @@ QUOTA = DataType(
     default_sort=(Order("name", collation="i;unicode-casemap"),),
     computed=(Computed(("types",), ("dataTypes",), _types),),
     volatile=frozenset({"used"}),
+    shown=_shown,
 )
 
 
@@ -86,7 +92,7 @@ async def set_limits(tx: Transaction, octets: int | None, count: int | None) -> 
             "resourceType": id,
             "used": used,
             "hardLimit": hard,
-            "warnLimit": None if limit is None else limit // 10 * 9,
+            "warnLimit": None if limit is None else limit * 9 // 10,
             "softLimit": None,
             "scope": "account",
             "name": name,

@@ -1,4 +1,4 @@
-"""What a data type is beside its shape: methods, filters, sorts, hooks (RFC 8620 §5), and what these are given."""
+"""What a data type is beside its shape (RFC 8620 §5): methods, filters, sorts, hooks, what these are given."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -86,7 +86,7 @@ class Access(Protocol):
         ...
 
     async def load_blob(self, id: BlobId, account: Id | None = None) -> bytes | None:
-        """The bytes of a blob this user may see in the account (None: no such), parts of messages included."""
+        """The bytes of a blob that this user may see in the account, parts of messages too; None: no such."""
         ...
 
     async def open_blob(self, id: BlobId, account: Id | None = None) -> "BlobReader | None":
@@ -101,7 +101,7 @@ class Access(Protocol):
     async def upload_blob(
         self, data: bytes | AsyncIterator[bytes], type: str, account: Id | None = None
     ) -> Blob:
-        """Store bytes for this user to refer to later (RFC 8620 §6.1). Raises TooLarge beyond maxSizeUpload."""
+        """Store bytes for this user to refer to later (RFC 8620 §6.1). Raises TooLarge: maxSizeUpload."""
         ...
 
     async def copy_blob(self, id: BlobId, account: Id) -> Blob | None:
@@ -113,7 +113,7 @@ class Access(Protocol):
         ...
 
     def hold(self, octets: int) -> None:
-        """Count octets that stay in memory until the response is sent. Raises requestTooLarge beyond the budget."""
+        """The same for octets that stay in memory until the response is sent."""
         ...
 
     async def call(self, name: str, arguments: JsonObject) -> JsonObject | None:
@@ -136,7 +136,7 @@ class Hooks:
         """In the transaction, before ``record`` is put; may fill in server-set properties."""
 
     async def check_update(self, ctx: Access, tx: Transaction, old: JsonObject, new: JsonObject) -> None:
-        """In the transaction, before ``new`` replaces ``old``; may correct ``new`` (and the client is told)."""
+        """In the transaction, before ``new`` replaces ``old``; may correct ``new``, and the client is told."""
 
     async def check_destroy(
         self, ctx: Access, tx: Transaction, old: JsonObject, arguments: SetArguments
@@ -252,7 +252,7 @@ class DataType(Struct, frozen=True, dict=True):
     # The data types that properties named in ``QueryPlan.related`` refer to.
     related_types: Mapping[str, str] = {}
     # Rearranges or narrows all results of a query whose plan says ``rearranged`` (sortAsTree).
-    rearrange: Callable[[Snapshot, list[Id], Any], Awaitable[list[Id]]] | None = None
+    rearrange: Callable[[Snapshot, list[Id], QueryPlan, Any], Awaitable[list[Id]]] | None = None
     # Stored properties that the hooks read of a record to be updated; None: all.
     update_needs: frozenset[str] | None = None
     # Full text of a record by field; what the fields are called.
@@ -279,7 +279,9 @@ class DataType(Struct, frozen=True, dict=True):
     @cached_property
     def defaults(self) -> dict[str, Any]:
         """The values that null restores in a patch (RFC 8620 §5.3)."""
-        return {name: prop.default for name, prop in self.properties.items() if not prop.required and name != "id"}
+        return {
+            name: prop.default for name, prop in self.properties.items() if not prop.required and name != "id"
+        }
 
     @cached_property
     def table(self) -> Table:

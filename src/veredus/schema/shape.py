@@ -49,7 +49,6 @@ Live: TypeAlias = Annotated[T, Mark.LIVE]
 Caseless: TypeAlias = Annotated[T, Mark.CASELESS]
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
 class ObjectMeta(msgspec.StructMeta):
     """Makes every shape keyword-only with camelCase names, so that none has to say so."""
 
@@ -59,8 +58,9 @@ class ObjectMeta(msgspec.StructMeta):
         )
 
 
+@dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
 class Object(Struct, metaclass=ObjectMeta):
-    """Base of a shape: each field is a property, its type the validator, its default the property's default."""
+    """Base of a shape: each field is a property, its type the validator, its default that of the property."""
 
 
 class Property(Struct, frozen=True, dict=True):

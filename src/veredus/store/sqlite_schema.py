@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from veredus.ports import Table
+from veredus.store.order import ACCOUNT_SHIFT
 from veredus.store.sqlite_connection import Connection
 from veredus.wire.types import JsonObject
 
@@ -37,6 +38,10 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def _insert(table: str, columns: int) -> str:
+    return f"INSERT INTO {table} VALUES(?{', ?' * (columns - 1)})"
+
+
 class Layout:
     """The SQL names of one Table."""
 
@@ -54,6 +59,10 @@ class Layout:
         self.covers = {name: self.columns[name] for name in table.covers}
         self.indexes = {
             name: quoted(f"ix:{table.name}:{name}") for name in table.scalars if name != table.order
+        }
+        self.insert_record = _insert(self.records, len(self.columns) + 6)
+        self.insert_member = {
+            name: _insert(member, len(self.covers) + 3) for name, member in self.members.items()
         }
         self.live = frozenset(table.live)
         self.cold_names = frozenset(table.cold)
@@ -180,22 +189,25 @@ def _whole(layout: Layout) -> str:
     )
 
 
-def encode_part(layout: Layout, part: str, record: JsonObject) -> str:
-    return msgspec.json.encode({k: v for k, v in record.items() if layout.part(k) == part}).decode()
+def encoded_parts(layout: Layout, record: JsonObject) -> tuple[str, str, str]:
+    """The stored JSON objects: live, fixed, cold."""
+    live = {name: record[name] for name in ("id", *layout.table.live) if name in record}
+    cold = {name: record[name] for name in layout.table.cold if name in record}
+    fixed = {name: value for name, value in record.items() if name not in live and name not in cold}
+    encode = msgspec.json.encode
+    return encode(live).decode(), encode(fixed).decode(), encode(cold).decode()
 
 
 def insert(db: Connection, layout: Layout, rid: int, record: JsonObject, has_texts: bool) -> None:
     """Write a record that is not there, and all its index rows except full text."""
+    live, fixed, cold = encoded_parts(layout, record)
     columns = [sql_value(record.get(name)) for name in layout.columns]
     db.run(
-        f"INSERT INTO {layout.records} VALUES(?, ?, ?, ?{', ?' * len(columns)}, ?, ?)",
-        (
-            rid, rid >> 48, record["id"], has_texts, *columns,
-            encode_part(layout, "live", record), encode_part(layout, "fixed", record),
-        ),
-    )  # fmt: skip
+        layout.insert_record,
+        (rid, rid >> ACCOUNT_SHIFT, record["id"], has_texts, *columns, live, fixed),
+    )
     if layout.cold:
-        db.run(f"INSERT INTO {layout.cold} VALUES(?, ?)", (rid, encode_part(layout, "cold", record)))
+        db.run(f"INSERT INTO {layout.cold} VALUES(?, ?)", (rid, cold))
     covers = tuple(sql_value(record.get(name)) for name in layout.covers)
     for name in layout.members:
         add_members(db, layout, name, member_keys(record.get(name)), (rid, record["id"], *covers))
@@ -207,9 +219,8 @@ def add_members(
     db: Connection, layout: Layout, name: str, keys: Iterable[str], payload: Sequence[Any]
 ) -> None:
     """``payload``: rid, id and the covers."""
-    statement = f"INSERT INTO {layout.members[name]} VALUES(?{', ?' * len(payload)})"
     for key in keys:
-        db.run(statement, (key, *payload))
+        db.run(layout.insert_member[name], (key, *payload))
 
 
 def remove_members(db: Connection, layout: Layout, name: str, keys: Iterable[str], rid: int) -> None:

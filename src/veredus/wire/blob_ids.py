@@ -13,7 +13,9 @@ from veredus.wire.types import BlobId
 
 # Content-Transfer-Encodings by letter; "i" stands for every identity encoding.
 ENCODINGS = {"b": "base64", "q": "quoted-printable", "u": "x-uuencode", "i": "binary"}
-_LETTERS = {name: letter for letter, name in ENCODINGS.items()} | dict.fromkeys(("uuencode", "x-uue", "uue"), "u")
+_LETTERS = {name: letter for letter, name in ENCODINGS.items()} | dict.fromkeys(
+    ("uuencode", "x-uue", "uue"), "u"
+)
 _PART = re.compile(r"(B[a-z2-7]{52})-([bqui])-(\d{1,12})-(\d{1,12})\Z")
 
 

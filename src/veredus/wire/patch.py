@@ -67,11 +67,15 @@ def _parse(patch: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Any]]:
                 raise SetError.invalid_patch("A pointer is nested too deeply.")
             for length in range(1, len(path)):
                 if path[:length] in paths:
-                    raise SetError.invalid_patch(f"{'/'.join(path[:length])!r} is a prefix of another pointer.")
+                    raise SetError.invalid_patch(
+                        f"{'/'.join(path[:length])!r} is a prefix of another pointer."
+                    )
     return parsed
 
 
-def _parent(result: JsonObject, path: tuple[str, ...], owned: dict[tuple[str, ...], JsonObject]) -> JsonObject:
+def _parent(
+    result: JsonObject, path: tuple[str, ...], owned: dict[tuple[str, ...], JsonObject]
+) -> JsonObject:
     """The object that holds the last token of ``path``, copied once so that the original stays whole."""
     node = result
     for depth in range(1, len(path)):

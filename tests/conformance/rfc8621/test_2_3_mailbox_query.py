@@ -91,7 +91,7 @@ async def test_mailboxes_sort_by_order_and_name(jmap: Jmap) -> None:
     order = [{"property": "sortOrder", "isAscending": False}]
     assert await names(jmap, filter=below, sort=order) == ["b", "z", "a", "c"]
     assert await names(jmap, filter=below, sort=[{"property": "name", "isAscending": False}]) == list("zcba")
-    for collation in ("i;ascii-casemap", "i;unicode-casemap", "i;octet"):
+    for collation in ("i;ascii-casemap", "i;unicode-casemap"):
         assert await names(jmap, filter=below, sort=[{"property": "name", "collation": collation}]) == list("abcz")
 
 
@@ -113,9 +113,10 @@ async def test_sorted_as_a_tree_children_follow_their_parent(jmap: Jmap) -> None
 @must
 async def test_sorted_as_a_tree_with_parents_filtered_out(jmap: Jmap) -> None:
     await tree(jmap)
-    # y stands where its nearest ancestors would: below a, before b's place is taken by name z.
-    found = await names(jmap, filter={"operator": "NOT", "conditions": [{"name": "z"}]}, sort=BY_NAME, sortAsTree=True)
-    assert found.index("a") < found.index("y") < found.index("c")
+    # Neither a nor z is there, and yet y stands where z would: before c, which shares the parent of a.
+    not_a = {"operator": "NOT", "conditions": [{"name": "a"}, {"name": "z"}]}
+    found = await names(jmap, filter=not_a, sort=BY_NAME, sortAsTree=True)
+    assert found == ["b", "y", "c", "Inbox", "Junk", "Sent"]
 
 
 @must

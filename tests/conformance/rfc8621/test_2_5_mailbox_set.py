@@ -220,7 +220,7 @@ async def test_what_may_not_be_changed_is_named(jmap: Jmap, patch: dict[str, Any
     box = (await jmap.create("Mailbox", name="Work"))["id"]
     error = await jmap.refused("Mailbox", "update", (box, patch))
     assert error["type"] == "invalidProperties"
-    assert error["properties"] == list(patch)
+    assert error["properties"] == [pointer.split("/")[0] for pointer in patch]
 
 
 @must

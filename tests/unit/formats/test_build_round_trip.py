@@ -2,7 +2,6 @@
 
 import email
 import email.policy
-import re
 import unicodedata
 from datetime import datetime
 from typing import Any
@@ -40,8 +39,8 @@ def built(email_: dict[str, Any], blobs: dict[str, bytes] | None = None) -> byte
 
 
 def one_spaced(name: str | None) -> str | None:
-    """A display name as the parser gives it: how many spaces are between two words does not count."""
-    return None if name is None else re.sub("[ \t]+", " ", unicodedata.normalize("NFC", name))
+    """A display name as the parser gives it: which white space is between two words does not count."""
+    return None if name is None else " ".join(unicodedata.normalize("NFC", name).split())
 
 
 def nfc(text: str | None) -> str | None:

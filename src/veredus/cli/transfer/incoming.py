@@ -1,13 +1,19 @@
-"""A message on its way from a file into an account, and its parsing, which may be another process's work."""
+"""A message on its way from a file into an account, and its parsing."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeAlias
 
-from veredus.blob.names import id_of
 from veredus.mail.email.admit import Prepared, newest_received, prepare, utc_date
 from veredus.wire.errors import SetError
 from veredus.wire.types import BlobId
+
+# No message is larger, and nothing that is larger is held in memory.
+MAX_MESSAGE = 256 * 1024 * 1024
+
+_LONE_LF = re.compile(rb"(?<!\r)\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +24,24 @@ class Incoming:
     # File and position, for a person who looks for it.
     where: str
     # Mailbox names from the top down.
-    mailbox: tuple[str, ...] = ("INBOX",)
+    mailbox: tuple[str, ...]
     keywords: frozenset[str] = field(default=frozenset())
     # When it came, if the message itself does not say.
     received: datetime | None = None
+    # What it took of its file.
+    octets: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A place where a message should be, and why it could not be had."""
+
+    where: str
+    reason: str
+    octets: int = 0
+
+
+Found: TypeAlias = Incoming | Unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,31 +49,38 @@ class Parsed:
     """What became of an `Incoming`: ``prepared``, or the reason why not."""
 
     incoming: Incoming
+    blob_id: BlobId
     prepared: Prepared | None
     refusal: str = ""
 
-    @property
-    def blob_id(self) -> BlobId:
-        assert self.prepared is not None
-        blob_id: BlobId = self.prepared.email["blobId"]
-        return blob_id
 
-
-def parse(incoming: Incoming) -> Parsed:
+def parse(incoming: Incoming, blob_id: BlobId) -> Parsed:
     """Parse, and find when the message was received: by its trace, its date, or what the file says."""
     try:
-        prepared = prepare(incoming.data, id_of(incoming.data), "")
+        prepared = prepare(incoming.data, blob_id, "")
     except SetError as error:
-        return Parsed(incoming, None, error.description or error.type)
+        return Parsed(incoming, blob_id, None, error.description or error.type)
     email = prepared.email
     email["receivedAt"] = (
         newest_received(email["headers"])
         or email["sortSentAt"]
         or utc_date(incoming.received or datetime.now(UTC))
     )
-    return Parsed(incoming, prepared)
+    return Parsed(incoming, blob_id, prepared)
 
 
-def parse_all(batch: Sequence[Incoming]) -> list[Parsed]:
-    """``parse``, in the form that a pool of processes is given."""
-    return [parse(incoming) for incoming in batch]
+def with_crlf(data: bytes) -> bytes:
+    """Every line ends with CRLF, as in transport (RFC 5322 §2.3); a bare CR is left as it is."""
+    if b"\r" not in data:
+        return data.replace(b"\n", b"\r\n")
+    return _LONE_LF.sub(b"\r\n", data)
+
+
+def mailbox_path(name: str) -> tuple[str, ...]:
+    """``Archive/2024`` as the names from the top down."""
+    return tuple(part for part in name.split("/") if part)
+
+
+def batches(found: Sequence[Incoming], size: int) -> list[Sequence[Incoming]]:
+    """Slices of at most ``size`` messages."""
+    return [found[start : start + size] for start in range(0, len(found), size)]

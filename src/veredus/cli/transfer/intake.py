@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from veredus.cli.transfer.incoming import Incoming, Parsed
+from veredus.cli.transfer.incoming import Incoming, Parsed, parse
 from veredus.conditions import Eq
 from veredus.mail.provision import create_mailbox, inbox
-from veredus.ports import Transaction
+from veredus.ports import Snapshot, Transaction
 from veredus.schema import Changed
 from veredus.wire.errors import SetError
 from veredus.wire.ids import new_id
-from veredus.wire.types import Id, JsonObject
+from veredus.wire.types import BlobId, Id, JsonObject
 
 if TYPE_CHECKING:
     from veredus.app import App
@@ -27,15 +27,9 @@ class Outcome:
     """What became of messages. ``refused``: where each was, and why it could not come in."""
 
     imported: int = 0
+    # Were in their Mailbox already.
     present: int = 0
-    octets: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list)
-
-    def add(self, other: "Outcome") -> None:
-        """``other`` happened, too; the reasons for refusals are told when they happen, and not kept."""
-        self.imported += other.imported
-        self.present += other.present
-        self.octets += other.octets
 
 
 class Intake:
@@ -45,75 +39,96 @@ class Intake:
         self._app, self._account, self._skip_present = app, account, skip_present
         self._mailboxes: dict[tuple[str, ...], Id] = {}
 
-    async def put(self, batch: Sequence[Parsed]) -> Outcome:
-        """Store messages: their bytes first, then all their records together. Raises Full, and then
-        nothing of the batch is kept."""
+    async def put(self, batch: Sequence[Incoming]) -> Outcome:
+        """Store messages: their bytes first, then all their records together.
+
+        Raises Full, and then no record of the batch is kept.
+        """
         outcome = Outcome()
-        good = [one for one in batch if one.prepared is not None]
-        outcome.refused += [(one.incoming.where, one.refusal) for one in batch if one.prepared is None]
-        data = {one.blob_id: one.incoming.data for one in good}
-        await asyncio.gather(*(self._app.blobs.put(one, max_size=len(one)) for one in data.values()))
+        sent = await asyncio.gather(
+            *(self._app.blobs.put(one.data, max_size=len(one.data)) for one in batch)
+        )
+        wanted = list(zip(batch, (blob.id for blob in sent), strict=True))
+        if self._skip_present:
+            async with self._app.store.read(self._account) as snapshot:
+                wanted = [(one, id) for one, id in wanted if not await _is_present(snapshot, id, one.mailbox)]
+            outcome.present = len(batch) - len(wanted)
+        parsed = [parse(one, id) for one, id in wanted]
+        outcome.refused += [(one.incoming.where, one.refusal) for one in parsed if one.prepared is None]
+        await self._put_records([one for one in parsed if one.prepared is not None], outcome)
+        return outcome
+
+    async def _put_records(self, parsed: Sequence[Parsed], outcome: Outcome) -> None:
+        if not parsed:
+            return
         async with self._app.store.write(self._account) as tx:
             changed = []
-            for one in good:
+            for one in parsed:
                 try:
-                    email = await self._put(tx, one)
+                    changed.append(Changed(None, await self._put(tx, one)))
                 except SetError as error:
                     if error.type == "overQuota":
                         raise Full(error.description or "") from error
                     outcome.refused.append((one.incoming.where, error.description or error.type))
-                    continue
-                if email is None:
-                    outcome.present += 1
-                else:
-                    changed.append(Changed(None, email))
-                    outcome.imported += 1
-                    outcome.octets += email["size"]
             await self._app.admission.finish(tx, changed)
-        return outcome
+        outcome.imported += len(changed)
 
-    async def _put(self, tx: Transaction, one: Parsed) -> JsonObject | None:
-        """None: it is there already."""
+    async def _put(self, tx: Transaction, one: Parsed) -> JsonObject:
         assert one.prepared is not None
-        mailbox = await self._mailbox(tx, one.incoming.mailbox)
-        if self._skip_present and await _is_present(tx, one.blob_id, mailbox):
-            return None
         email = one.prepared.email
         email["id"] = new_id("e")
-        email["mailboxIds"] = {mailbox: True}
+        email["mailboxIds"] = {await self._mailbox(tx, one.incoming.mailbox): True}
         email["keywords"] = dict.fromkeys(sorted(one.incoming.keywords), True)
         await self._app.admission.admit(tx, email)
         await tx.put("Email", email, one.prepared.texts)
         return email
 
     async def _mailbox(self, tx: Transaction, path: tuple[str, ...]) -> Id:
-        """The Mailbox of this path, made if it is missing."""
+        """The Mailbox of this path, made if it is missing; it may be removed while we are at work."""
         known = self._mailboxes.get(path)
         if known is None or not await tx.get("Mailbox", [known], frozenset()):
-            known = self._mailboxes[path] = await _find_or_create(tx, path)
+            known = self._mailboxes[path] = await _create(tx, path)
         return known
 
 
-async def _find_or_create(tx: Transaction, path: tuple[str, ...]) -> Id:
+async def _create(tx: Transaction, path: tuple[str, ...]) -> Id:
     parent: Id | None = None
     for depth, name in enumerate(path):
-        if depth == 0 and name.upper() == "INBOX":  # case-insensitive, as in IMAP (RFC 9051 §5.1)
-            parent = await inbox(tx)
-            continue
-        ids = await tx.select("Mailbox", Eq("parentId", parent))
-        siblings = await tx.get("Mailbox", ids, {"name"})
-        same = [box["id"] for box in siblings if box["name"] == name]
-        alike = [box["id"] for box in siblings if box["name"].casefold() == name.casefold()]
-        parent = next(iter(same + alike), None) or await create_mailbox(tx, name, parent=parent)
+        found = await _child(tx, parent, name)
+        if found is None:
+            is_inbox = depth == 0 and name.upper() == "INBOX"
+            found = await inbox(tx) if is_inbox else await create_mailbox(tx, name, parent=parent)
+        parent = found
     assert parent is not None, "a path has one name at least"
     return parent
 
 
-async def _is_present(tx: Transaction, blob_id: str, mailbox: Id) -> bool:
-    ids = await tx.select("Email", Eq("blobId", blob_id))
-    return any(mailbox in email["mailboxIds"] for email in await tx.get("Email", ids, {"mailboxIds"}))
+async def _child(snapshot: Snapshot, parent: Id | None, name: str) -> Id | None:
+    """The Mailbox of that name below ``parent``, else one whose name differs only in case.
+
+    INBOX is the inbox, whatever its name (RFC 9051 §5.1).
+    """
+    if parent is None and name.upper() == "INBOX":
+        return next(iter(await snapshot.select("Mailbox", Eq("role", "inbox"), limit=1)), None)
+    siblings = await snapshot.get("Mailbox", await snapshot.select("Mailbox", Eq("parentId", parent)), {"name"})
+    same = [box["id"] for box in siblings if box["name"] == name]
+    alike = [box["id"] for box in siblings if box["name"].casefold() == name.casefold()]
+    return next(iter(same + alike), None)
 
 
-def batches(incoming: Sequence[Incoming], size: int) -> list[Sequence[Incoming]]:
-    """Slices of at most ``size`` messages."""
-    return [incoming[start : start + size] for start in range(0, len(incoming), size)]
+async def find_mailbox(snapshot: Snapshot, path: tuple[str, ...]) -> Id | None:
+    """The Mailbox of this path, if there is one."""
+    found: Id | None = None
+    for name in path:
+        found = await _child(snapshot, found, name)
+        if found is None:
+            return None
+    return found
+
+
+async def _is_present(snapshot: Snapshot, blob_id: BlobId, path: tuple[str, ...]) -> bool:
+    ids = await snapshot.select("Email", Eq("blobId", blob_id))
+    if not ids:
+        return False
+    mailbox = await find_mailbox(snapshot, path)
+    return any(mailbox in email["mailboxIds"] for email in await snapshot.get("Email", ids, {"mailboxIds"}))

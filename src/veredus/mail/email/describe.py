@@ -125,4 +125,4 @@ def body_text(message: Message) -> str:
 def plain_text(content: bytes, charset: str | None, type: str) -> str:
     """The text of a decoded body part, without markup."""
     text, _ = messages.decode_text(content, charset)
-    return html_to_text(text) if type == "text/html" else text
+    return html_to_text(text, head_title=False) if type == "text/html" else text
