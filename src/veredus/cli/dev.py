@@ -127,7 +127,7 @@ async def _dev(config: "Config", demo: int, ephemeral: bool) -> None:
 async def _make_accounts(app: "App", demo: int) -> None:
     """Those that are not there yet, with their mail."""
     from veredus.cli.demo.mail import demo_mail
-    from veredus.cli.transfer.incoming import batches
+    from veredus.cli.transfer.incoming import batches, parse
     from veredus.cli.transfer.intake import Intake
 
     present = {user["id"] for user in await app.accounts.users()}
@@ -137,7 +137,8 @@ async def _make_accounts(app: "App", demo: int) -> None:
         account = await app.add_account(address, address.partition("@")[0], name)
         intake = Intake(app, account)
         for batch in batches(demo_mail((name, address), demo, app.clock.now()), 100):
-            await intake.put(batch)
+            staged = await intake.stage(batch)
+            await intake.put([(one, parse(message)) for one, message in staged])
 
 
 def _banner(running: "Running", data_dir: Path | None) -> str:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -11,8 +11,11 @@ from veredus.cli.common import EXIT_FAILURE, Failure
 from veredus.cli.opened import with_app
 
 if TYPE_CHECKING:
+    from asyncio import Future
+    from concurrent.futures import Executor
+
     from veredus.app import App
-    from veredus.cli.transfer.incoming import Found, Incoming
+    from veredus.cli.transfer.incoming import Found, Incoming, Message
     from veredus.cli.transfer.intake import Intake
     from veredus.cli.transfer.progress import Progress
 
@@ -23,6 +26,10 @@ app = typer.Typer(
 # What is in memory, and what a crash or a reader has to wait for, at a time.
 BATCH_MESSAGES = 100
 BATCH_OCTETS = 8 * 1024 * 1024
+# Batches that are parsed while one is stored.
+AHEAD = 2
+# Imports of so many octets are parsed in other processes, which take a second to start.
+IN_PROCESSES = 16 * 1024 * 1024
 
 To = Annotated[str, typer.Option("--to", help="The user, or the id of the account, that gets the mail.")]
 Mailbox = Annotated[
@@ -33,6 +40,14 @@ Resume = Annotated[
     typer.Option("--resume", help="Skip what is in its Mailbox already: go on after an interruption."),
 ]
 Seen = Annotated[bool, typer.Option("--seen", help="Mark everything as read.")]
+
+
+class Options(NamedTuple):
+    """What all imports have in common. ``total``: octets of all sources."""
+
+    total: int
+    resume: bool
+    seen: bool
 
 
 @app.command()
@@ -54,13 +69,15 @@ def mbox(
 
     _exist(sources)
     found = (one for path in sources for one in format.read(path, mailbox_path(mailbox), quoting))
-    _run(ctx, to, found, sum(path.stat().st_size for path in sources), resume, seen)
+    _run(ctx, to, found, Options(sum(path.stat().st_size for path in sources), resume, seen))
 
 
 @app.command()
 def maildir(
     ctx: typer.Context,
-    sources: Annotated[list[Path], typer.Argument(help="Maildir or Maildir++ directories.", metavar="DIR...")],
+    sources: Annotated[
+        list[Path], typer.Argument(help="Maildir or Maildir++ directories.", metavar="DIR...")
+    ],
     to: To,
     mailbox: Mailbox = "INBOX",
     seen: Seen = False,
@@ -75,14 +92,15 @@ def maildir(
         if not format.is_maildir(path):
             raise Failure(f"{path}: neither cur nor new is in it - is it a Maildir? For files: import eml")
     found = (one for path in sources for one in format.read(path, mailbox_path(mailbox)))
-    _run(ctx, to, found, sum(map(format.size, sources)), resume, seen)
+    _run(ctx, to, found, Options(sum(map(format.size, sources)), resume, seen))
 
 
 @app.command()
 def eml(
     ctx: typer.Context,
     sources: Annotated[
-        list[Path], typer.Argument(help="Message files, and directories to search for *.eml.", metavar="PATH...")
+        list[Path],
+        typer.Argument(help="Message files, and directories to search for *.eml.", metavar="PATH..."),
     ],
     to: To,
     mailbox: Mailbox = "INBOX",
@@ -95,7 +113,7 @@ def eml(
 
     _exist(sources)
     found = (one for path in sources for one in format.read(path, mailbox_path(mailbox)))
-    _run(ctx, to, found, sum(map(format.size, sources)), resume, seen)
+    _run(ctx, to, found, Options(sum(map(format.size, sources)), resume, seen))
 
 
 def _exist(sources: Sequence[Path]) -> None:
@@ -104,15 +122,13 @@ def _exist(sources: Sequence[Path]) -> None:
             raise Failure(f"{path}: there is no such file or directory")
 
 
-def _run(
-    ctx: typer.Context, to: str, found: "Iterator[Found]", total: int, resume: bool, seen: bool
-) -> None:
+def _run(ctx: typer.Context, to: str, found: "Iterator[Found]", options: Options) -> None:
     """Import everything; exit code 1 when something could not be."""
     from veredus.cli.transfer.progress import progress
 
     began = time.monotonic()
-    with progress(total, is_octets=True) as shown:
-        counts = with_app(ctx, lambda opened: _import(opened, to, found, shown, (resume, seen)))
+    with progress(options.total, is_octets=True) as shown:
+        counts = with_app(ctx, lambda opened: _import(opened, to, found, shown, options))
     seconds = time.monotonic() - began
     parts = [f"{count} {name}" for name, count in counts.items() if count or name == "imported"]
     if shown.failed:
@@ -124,18 +140,17 @@ def _run(
 
 
 async def _import(
-    opened: "App", to: str, found: "Iterator[Found]", shown: "Progress", options: tuple[bool, bool]
+    opened: "App", to: str, found: "Iterator[Found]", shown: "Progress", options: "Options"
 ) -> dict[str, int]:
     from veredus.cli.transfer.intake import Full, Intake
 
-    resume, seen = options
     account = await opened.accounts.account_of(to)
     await opened.make_ready(account)
-    intake = Intake(opened, account, skip_present=resume)
+    intake = Intake(opened, account, skip_present=options.resume)
     counts = {"imported": 0, "skipped": 0}
     try:
-        for batch in _batches(found, shown, seen):
-            await _put(intake, batch, shown, counts)
+        with _parsers(options.total) as pool:
+            await _pipeline(intake, _batches(found, shown, options.seen), pool, shown, counts)
     except Full as full:
         raise Failure(
             f"the account is full after {counts['imported']} messages: {full} "
@@ -144,20 +159,56 @@ async def _import(
     return counts
 
 
-async def _put(
-    intake: "Intake", batch: "Sequence[Incoming]", shown: "Progress", counts: dict[str, int]
+def _parsers(total: int) -> "Executor":
+    """Who parses: half of the work of an import. A process of its own pays when it has something to do."""
+    import multiprocessing
+    import os
+    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+    cores = os.cpu_count() or 1
+    if total < IN_PROCESSES or cores == 1:
+        return ThreadPoolExecutor(1)
+    return ProcessPoolExecutor(1 if cores == 2 else 2, multiprocessing.get_context("spawn"))
+
+
+async def _pipeline(
+    intake: "Intake",
+    batches: "Iterator[Sequence[Incoming]]",
+    pool: "Executor",
+    shown: "Progress",
+    counts: dict[str, int],
 ) -> None:
-    outcome = await intake.put(batch)
-    counts["imported"] += outcome.imported
-    counts["skipped"] += outcome.present
-    for where, reason in outcome.refused:
-        shown.failure(where, reason)
-    shown.advance(sum(one.octets for one in batch), counts)
+    """While one batch is stored, the next ones are read and parsed."""
+    import asyncio
+    from collections import deque
+
+    from veredus.cli.transfer.incoming import parse_all
+
+    loop = asyncio.get_running_loop()
+    under_way: deque[tuple[Sequence[Incoming], list[tuple[Incoming, Message]], Future[Any]]] = deque()
+
+    async def store_oldest() -> None:
+        batch, staged, parsed = under_way.popleft()
+        outcome = await intake.put(
+            [(one, prepared) for (one, _), prepared in zip(staged, await parsed, strict=True)]
+        )
+        counts["imported"] += outcome.imported
+        counts["skipped"] += len(batch) - len(staged)
+        for where, reason in outcome.refused:
+            shown.failure(where, reason)
+        shown.advance(sum(one.octets for one in batch), counts)
+
+    for batch in batches:
+        staged = await intake.stage(batch)
+        parsed = loop.run_in_executor(pool, parse_all, [message for _, message in staged])
+        under_way.append((batch, staged, parsed))
+        if len(under_way) > AHEAD:
+            await store_oldest()
+    while under_way:
+        await store_oldest()
 
 
-def _batches(
-    found: "Iterator[Found]", shown: "Progress", seen: bool
-) -> "Iterator[Sequence[Incoming]]":
+def _batches(found: "Iterator[Found]", shown: "Progress", seen: bool) -> "Iterator[Sequence[Incoming]]":
     from dataclasses import replace
 
     from veredus.cli.transfer.incoming import Unreadable

@@ -46,6 +46,4 @@ def typed() -> str | None:
 
 
 def made_up() -> str:
-    return "-".join(
-        "".join(secrets.choice(_LETTERS) for _ in range(_GROUP)) for _ in range(_GROUPS)
-    )
+    return "-".join("".join(secrets.choice(_LETTERS) for _ in range(_GROUP)) for _ in range(_GROUPS))

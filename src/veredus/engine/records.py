@@ -10,7 +10,7 @@ from veredus.engine.order import creation_order
 from veredus.ports import Transaction
 from veredus.schema import Access, Changed, DataType, Draft, Mark, Property
 from veredus.wire import patch
-from veredus.wire.arguments import GetArguments, SetArguments
+from veredus.wire.arguments import SetArguments
 from veredus.wire.errors import SetError
 from veredus.wire.ids import new_id
 from veredus.wire.types import Id, JsonObject
@@ -187,7 +187,7 @@ class Run:
             if not (ids and names and shown):
                 continue
             records = await tx.get(self.type.name, ids, set(computed.needs))
-            get_args = GetArguments(account_id=self.args.account_id)
+            get_args = self.type.get_arguments(account_id=self.args.account_id)
             values = await complete(self.ctx, tx, records, (), [(computed, names)], get_args)
             by_id = {value["id"]: value for value in values}
             for created in self.created.values():
@@ -258,7 +258,7 @@ class Run:
             now: list[JsonObject] = []
             if used:
                 records = await tx.get(self.type.name, [old["id"]], set(used[0][0].needs))
-                args = GetArguments(account_id=self.args.account_id)
+                args = self.type.get_arguments(account_id=self.args.account_id)
                 now = await complete(self.ctx, tx, records, (), used, args)
             if not now or name not in now[0] or now[0][name] != value:
                 bad.append(name.split("/", 1)[0])

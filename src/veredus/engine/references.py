@@ -93,11 +93,25 @@ def _mapped(items: Sequence[Any], rest: list[str]) -> list[Any]:
     return results
 
 
+def _column(items: Sequence[Struct], name: str) -> list[Any]:
+    """One member of many records of a store, decoded in one go; arrays are flattened."""
+    values = [_member(item, name) for item in items]
+    if all(isinstance(value, Raw) for value in values):
+        values = msgspec.json.decode(b"[" + b",".join(values) + b"]")
+    results: list[Any] = []
+    for value in values:
+        if isinstance(value, list):
+            results.extend(value)
+        else:
+            results.append(value)
+    return results
+
+
 def _member(node: Struct, name: str) -> Any:
-    for field, encoded in zip(node.__struct_fields__, node.__struct_encode_fields__, strict=True):
-        if encoded == name:
-            return getattr(node, field)
-    raise LookupError(f"no {name!r}")
+    # Records of a store have fields with the names of the wire (ports.Snapshot.project).
+    if name not in node.__struct_fields__:
+        raise LookupError(f"no {name!r}")
+    return getattr(node, name)
 
 
 def _opened(node: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a data type is beside its shape (RFC 8620 §5): methods, filters, sorts, hooks, what these are given."""
+"""What a data type is beside its shape (RFC 8620 §5): methods, filters, sorts, hooks, and their context."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -136,7 +136,7 @@ class Hooks:
         """In the transaction, before ``record`` is put; may fill in server-set properties."""
 
     async def check_update(self, ctx: Access, tx: Transaction, old: JsonObject, new: JsonObject) -> None:
-        """In the transaction, before ``new`` replaces ``old``; may correct ``new``, and the client is told."""
+        """In the transaction, before ``new`` replaces ``old``; may correct ``new`` (the client is told)."""
 
     async def check_destroy(
         self, ctx: Access, tx: Transaction, old: JsonObject, arguments: SetArguments

@@ -123,10 +123,14 @@ class SQLiteStore:
                 return
 
     async def check(self) -> list[str]:
-        with _Reading(self) as connection:
-            return await connection.in_thread(
-                lambda: sqlite_check.check(connection, list(self._layouts.values()))
-            )
+        """Through a new connection: FTS5's own check trusts what a connection has read of an older state."""
+        connection = Connection(self._path)
+        try:
+            connection.run("BEGIN")
+            layouts = list(self._layouts.values())
+            return await connection.in_thread(lambda: sqlite_check.check(connection, layouts))
+        finally:
+            connection.close()
 
     async def backup(self, directory: str) -> None:
         """A file of the same name; written beside it first, so that the copy is whole or not there."""

@@ -59,6 +59,13 @@ class Connection:
         except apsw.Error as error:
             raise translated(error) from error
 
+    def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """The statement once for each row of values."""
+        try:
+            self.db.executemany(sql, rows)
+        except apsw.Error as error:
+            raise translated(error) from error
+
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         try:
             return self.db.execute(sql, values).fetchall()

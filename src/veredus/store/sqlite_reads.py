@@ -58,6 +58,8 @@ class Reads:
         self, type: str, ids: Sequence[Id] | None, names: Set[str] | None = None
     ) -> list[JsonObject]:
         found = self._objects(self._layouts[type], ids, names)
+        if names is not None:
+            return projection.picker(frozenset(names)).read(found)
         return msgspec.json.decode(b"[" + b",".join(found) + b"]", type=list[dict[str, Any]])
 
     async def project(self, type: str, ids: Sequence[Id] | None, names: Sequence[str]) -> list[Struct]:
@@ -168,8 +170,8 @@ class Reads:
             for id, value in cursor:
                 first.setdefault(value, id)
                 if len(first) == end:
-                    cursor.close()
                     break
+            cursor.close()
         except apsw.Error as error:
             raise translated(error) from error
         return list(first.values())[offset:]

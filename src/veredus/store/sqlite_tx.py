@@ -23,6 +23,10 @@ from veredus.store.sqlite_schema import (
 from veredus.wire.types import Id, JsonObject
 
 
+def _names(names: frozenset[str] | None) -> str | None:
+    return None if names is None else msgspec.json.encode(sorted(names)).decode()
+
+
 class Writes(Reads):
     """A Transaction. Its entries of the log wait in memory until ``flush``."""
 
@@ -208,12 +212,13 @@ class Writes(Reads):
         self._open.clear()
         if not waiting:
             return
-        for entry in waiting:
-            names = None if entry.names is None else msgspec.json.encode(sorted(entry.names)).decode()
-            self._db.run(
-                "INSERT INTO log(n, type, modseq, id, kind, names, at) VALUES(?, ?, ?, ?, ?, ?, ?)",
-                (self._account, entry.type, entry.modseq, entry.id, entry.kind, names, self._at),
-            )
+        self._db.run_many(
+            "INSERT INTO log(n, type, modseq, id, kind, names, at) VALUES(?, ?, ?, ?, ?, ?, ?)",
+            [
+                (self._account, entry.type, entry.modseq, entry.id, entry.kind, _names(entry.names), self._at)
+                for entry in waiting
+            ],
+        )
         for type, modseq in {entry.type: entry.modseq for entry in waiting}.items():
             self._db.run(
                 "INSERT INTO state(n, type, modseq) VALUES(?, ?, ?)"

@@ -42,8 +42,8 @@ async def mail(jmap: Jmap) -> Mail:
         keywords={"work": True}, mailboxIds={inbox: True, archive: True},
     )  # fmt: skip
     await mail.add(
-        "c", message("Re: [list] plan b", "the lazy dog", References="<a@x>", Cc="cc@example.net"), archive,
-        keywords={"$flagged": True, "work": True},
+        "c", message("Re: [list] plan b", "the lazy dog", References="<a@x>", Cc="cc@example.net"),
+        keywords={"$flagged": True, "work": True}, mailboxIds={archive: True},
     )  # fmt: skip
     await mail.add(
         "d",
@@ -54,7 +54,7 @@ async def mail(jmap: Jmap) -> Mail:
         "e",
         message("=?utf-8?q?=C3=9Cbung_macht?=",
                 '<head><title>ignored</title></head><p class="markup">caf\u00e9 <b>MAR</b>KET</p><img alt="picture">',
-                From="=?utf-8?q?B=C3=B6rn?= <b@example.com>", To="aa@example.com", X_Note="=?utf-8?q?gr=C3=BCn?=",
+                From="=?utf-8?q?Bj=C3=B6rn?= <b@example.com>", To="aa@example.com", X_Note="=?utf-8?q?gr=C3=BCn?=",
                 Date="Mon, 1 Jan 2035 00:00:00 +0900", Content_Type="text/html; charset=utf-8"),
         keywords={"$draft": True},
     )  # fmt: skip

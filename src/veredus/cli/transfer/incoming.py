@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from veredus.mail.email.admit import Prepared, newest_received, prepare, utc_date
 from veredus.wire.errors import SetError
@@ -44,29 +44,35 @@ class Unreadable:
 Found: TypeAlias = Incoming | Unreadable
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """What became of an `Incoming`: ``prepared``, or the reason why not."""
+class Message(NamedTuple):
+    """What parsing needs to know, and no more, since it goes to another process."""
 
-    incoming: Incoming
+    data: bytes
     blob_id: BlobId
-    prepared: Prepared | None
-    refusal: str = ""
+    received: datetime | None
 
 
-def parse(incoming: Incoming, blob_id: BlobId) -> Parsed:
-    """Parse, and find when the message was received: by its trace, its date, or what the file says."""
+def parse(message: Message) -> Prepared | str:
+    """Parse, and find when the message was received: by its trace, its date, or what the file says.
+
+    A string: why it is no message.
+    """
     try:
-        prepared = prepare(incoming.data, blob_id, "")
+        prepared = prepare(message.data, message.blob_id, "")
     except SetError as error:
-        return Parsed(incoming, blob_id, None, error.description or error.type)
+        return error.description or error.type
     email = prepared.email
     email["receivedAt"] = (
         newest_received(email["headers"])
         or email["sortSentAt"]
-        or utc_date(incoming.received or datetime.now(UTC))
+        or utc_date(message.received or datetime.now(UTC))
     )
-    return Parsed(incoming, blob_id, prepared)
+    return prepared
+
+
+def parse_all(messages: Sequence[Message]) -> list[Prepared | str]:
+    """``parse``, as a pool is given it."""
+    return [parse(message) for message in messages]
 
 
 def with_crlf(data: bytes) -> bytes:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from veredus.cli.transfer.incoming import Incoming, Parsed, parse
+from veredus.cli.transfer.incoming import Incoming, Message
 from veredus.conditions import Eq
+from veredus.mail.email.admit import Prepared
 from veredus.mail.provision import create_mailbox, inbox
 from veredus.ports import Snapshot, Transaction
 from veredus.schema import Changed
@@ -27,8 +28,6 @@ class Outcome:
     """What became of messages. ``refused``: where each was, and why it could not come in."""
 
     imported: int = 0
-    # Were in their Mailbox already.
-    present: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -39,48 +38,49 @@ class Intake:
         self._app, self._account, self._skip_present = app, account, skip_present
         self._mailboxes: dict[tuple[str, ...], Id] = {}
 
-    async def put(self, batch: Sequence[Incoming]) -> Outcome:
-        """Store messages: their bytes first, then all their records together.
-
-        Raises Full, and then no record of the batch is kept.
-        """
-        outcome = Outcome()
-        sent = await asyncio.gather(
+    async def stage(self, batch: Sequence[Incoming]) -> list[tuple[Incoming, Message]]:
+        """Store the bytes of messages, durably; gives what is left to parse and ``put``."""
+        blobs = await asyncio.gather(
             *(self._app.blobs.put(one.data, max_size=len(one.data)) for one in batch)
         )
-        wanted = list(zip(batch, (blob.id for blob in sent), strict=True))
-        if self._skip_present:
-            async with self._app.store.read(self._account) as snapshot:
-                wanted = [(one, id) for one, id in wanted if not await _is_present(snapshot, id, one.mailbox)]
-            outcome.present = len(batch) - len(wanted)
-        parsed = [parse(one, id) for one, id in wanted]
-        outcome.refused += [(one.incoming.where, one.refusal) for one in parsed if one.prepared is None]
-        await self._put_records([one for one in parsed if one.prepared is not None], outcome)
-        return outcome
+        wanted = [
+            (one, Message(one.data, blob.id, one.received)) for one, blob in zip(batch, blobs, strict=True)
+        ]
+        if not self._skip_present:
+            return wanted
+        async with self._app.store.read(self._account) as snapshot:
+            return [
+                (one, message)
+                for one, message in wanted
+                if not await _is_present(snapshot, message.blob_id, one.mailbox)
+            ]
 
-    async def _put_records(self, parsed: Sequence[Parsed], outcome: Outcome) -> None:
-        if not parsed:
-            return
+    async def put(self, batch: Sequence[tuple[Incoming, Prepared | str]]) -> Outcome:
+        """Store the records of staged messages together. Raises Full, and then none of them is kept."""
+        outcome = Outcome()
         async with self._app.store.write(self._account) as tx:
             changed = []
-            for one in parsed:
+            for incoming, prepared in batch:
+                if isinstance(prepared, str):
+                    outcome.refused.append((incoming.where, prepared))
+                    continue
                 try:
-                    changed.append(Changed(None, await self._put(tx, one)))
+                    changed.append(Changed(None, await self._put(tx, incoming, prepared)))
                 except SetError as error:
                     if error.type == "overQuota":
                         raise Full(error.description or "") from error
-                    outcome.refused.append((one.incoming.where, error.description or error.type))
+                    outcome.refused.append((incoming.where, error.description or error.type))
             await self._app.admission.finish(tx, changed)
-        outcome.imported += len(changed)
+        outcome.imported = len(changed)
+        return outcome
 
-    async def _put(self, tx: Transaction, one: Parsed) -> JsonObject:
-        assert one.prepared is not None
-        email = one.prepared.email
+    async def _put(self, tx: Transaction, incoming: Incoming, prepared: Prepared) -> JsonObject:
+        email = prepared.email
         email["id"] = new_id("e")
-        email["mailboxIds"] = {await self._mailbox(tx, one.incoming.mailbox): True}
-        email["keywords"] = dict.fromkeys(sorted(one.incoming.keywords), True)
+        email["mailboxIds"] = {await self._mailbox(tx, incoming.mailbox): True}
+        email["keywords"] = dict.fromkeys(sorted(incoming.keywords), True)
         await self._app.admission.admit(tx, email)
-        await tx.put("Email", email, one.prepared.texts)
+        await tx.put("Email", email, prepared.texts)
         return email
 
     async def _mailbox(self, tx: Transaction, path: tuple[str, ...]) -> Id:
@@ -110,7 +110,9 @@ async def _child(snapshot: Snapshot, parent: Id | None, name: str) -> Id | None:
     """
     if parent is None and name.upper() == "INBOX":
         return next(iter(await snapshot.select("Mailbox", Eq("role", "inbox"), limit=1)), None)
-    siblings = await snapshot.get("Mailbox", await snapshot.select("Mailbox", Eq("parentId", parent)), {"name"})
+    siblings = await snapshot.get(
+        "Mailbox", await snapshot.select("Mailbox", Eq("parentId", parent)), {"name"}
+    )
     same = [box["id"] for box in siblings if box["name"] == name]
     alike = [box["id"] for box in siblings if box["name"].casefold() == name.casefold()]
     return next(iter(same + alike), None)

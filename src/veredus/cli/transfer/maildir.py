@@ -108,11 +108,15 @@ class Writer:
         # Letters by keyword, for each folder.
         self._letters: dict[Path, dict[str, str]] = {}
 
-    def write(self, mailbox: tuple[str, ...], data: bytes, keywords: Mapping[str, object], when: datetime) -> None:
+    def write(
+        self, mailbox: tuple[str, ...], data: bytes, keywords: Mapping[str, object], when: datetime
+    ) -> None:
         """Written in ``tmp`` and then moved, so that other programs never see half a message."""
         folder = self._folder(mailbox)
         seen_flags = "".join(sorted(letter for letter, keyword in FLAGS.items() if keyword in keywords))
-        others = "".join(sorted(self._letter(folder, word) for word in keywords if word not in FLAGS.values()))
+        others = "".join(
+            sorted(self._letter(folder, word) for word in keywords if word not in FLAGS.values())
+        )
         name = f"{int(when.timestamp())}.{secrets.token_hex(10)}.veredus,S={len(data)}"
         temporary = folder / "tmp" / name
         temporary.write_bytes(data)

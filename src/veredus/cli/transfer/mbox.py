@@ -18,6 +18,7 @@ from veredus.formats.mime.date import as_date
 
 Quoting: TypeAlias = Literal["mboxrd", "mboxo", "none"]
 
+_PIECE = 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 _SEPARATOR = re.compile(rb"From (?:\S+\s*$|.*\d{1,2}:\d{2}.*\b\d{4}\b|.*\b\d{4}\b.*\d{1,2}:\d{2})")
 _DATE = re.compile(r"From \S*\s+(.*)")
@@ -26,7 +27,6 @@ _QUOTED = {
     "mboxo": re.compile(rb"^>(From )", re.MULTILINE),
 }
 _TO_QUOTE = re.compile(rb"^(>*From )", re.MULTILINE)
-_END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
 
 # Status and X-Status of UW IMAP, Pine, mutt and Dovecot; what X-Mozilla-Status says in bits.
 _LETTERS = {"R": "$seen", "A": "$answered", "F": "$flagged", "T": "$draft"}
@@ -42,53 +42,76 @@ TRASH = ("Trash",)
 def read(path: Path, mailbox: tuple[str, ...], quoting: Quoting = "mboxrd") -> Iterator[Found]:
     """The messages of a file, one at a time in memory. Raises OSError."""
     with path.open("rb") as file:
-        for number, (at, lines, octets) in enumerate(_split(file), start=1):
+        for number, (at, data, octets) in enumerate(_split(file), start=1):
             where = f"{path}: message {number} at octet {at}"
-            if lines is None:
+            if data is None:
                 yield Unreadable(where, f"larger than {MAX_MESSAGE // 2**20} MiB", octets)
-            elif not lines[0].startswith(b"From "):
+            elif not data.startswith(b"From "):
                 yield Unreadable(where, "no From_ line: this is not an mbox file", octets)
             else:
-                yield _message(lines, where, mailbox, octets, quoting)
+                yield _message(data, where, mailbox, octets, quoting)
 
 
-def _split(file: BinaryIO) -> Iterator[tuple[int, list[bytes] | None, int]]:
-    """Offset, lines with the From_ line first (None: too many to hold), and octets of each message."""
-    lines: list[bytes] = []
-    start = size = position = 0
-    is_after_blank = True
-    for line in file:
-        if position == 0:
-            line = line.removeprefix(_BOM)
-        if is_after_blank and line.startswith(b"From ") and _SEPARATOR.match(line) and position:
-            yield start, lines if size <= MAX_MESSAGE else None, size
-            lines, start, size = [], position, 0
-        position += len(line)
-        size += len(line)
-        is_after_blank = line in (b"\n", b"\r\n")
-        if size <= MAX_MESSAGE and (lines or not is_after_blank):
-            lines.append(line)
-    if lines:
-        yield start, lines if size <= MAX_MESSAGE else None, size
+def _split(file: BinaryIO) -> Iterator[tuple[int, bytes | None, int]]:
+    """Offset, text with the From_ line (None: too long to be held), and octets of each message.
+
+    By searching large pieces, not line by line: that was a fifth of the time of an import.
+    """
+    at = searched = dropped = 0
+    buffer = bytearray(file.read(_PIECE))
+    if buffer.startswith(_BOM):
+        at = len(_BOM)
+        del buffer[:at]
+    more = True
+    while more:
+        end = _next_separator(buffer, searched)
+        if end is None:
+            # The last line may be the beginning of a separator.
+            searched = max(buffer.rfind(b"\n") - 2, 0)
+            if len(buffer) > MAX_MESSAGE:
+                dropped += searched
+                del buffer[:searched]
+                searched = 0
+            piece = file.read(_PIECE)
+            buffer += piece
+            more = bool(piece)
+            continue
+        yield at, None if dropped else bytes(buffer[:end]), dropped + end
+        at += dropped + end
+        del buffer[:end]
+        searched = dropped = 0
+    if buffer.strip():
+        yield at, None if dropped else bytes(buffer), dropped + len(buffer)
 
 
-def _message(
-    lines: list[bytes], where: str, mailbox: tuple[str, ...], octets: int, quoting: Quoting
-) -> Incoming:
-    separator = lines[0].decode("latin-1")
-    # The empty line before the next separator; a message of headers alone keeps the one that ends them.
-    if lines[-1] in (b"\n", b"\r\n") and len(lines) > 2 and _has_body(lines):
-        lines.pop()
-    data = b"".join(lines[1:])
-    if pattern := _QUOTED.get(quoting):
+def _next_separator(buffer: bytearray, searched: int) -> int | None:
+    """Where the next message begins; None: not in what is here, as far as its lines are whole."""
+    newline = buffer.find(b"\nFrom ", searched)
+    while newline >= 0:
+        is_after_blank = buffer[newline - 1 : newline] == b"\n" or buffer[newline - 2 : newline] == b"\n\r"
+        end = buffer.find(b"\n", newline + 1)
+        if end < 0:
+            return None
+        if is_after_blank and _SEPARATOR.match(buffer, newline + 1, end):
+            return newline + 1
+        newline = buffer.find(b"\nFrom ", newline + 1)
+    return None
+
+
+def _message(data: bytes, where: str, mailbox: tuple[str, ...], octets: int, quoting: Quoting) -> Incoming:
+    separator, _, data = data.partition(b"\n")
+    # The empty line before the next separator.
+    for blank in (b"\r\n", b"\n"):
+        if data.endswith(blank * 2):
+            data = data[: -len(blank)]
+            break
+    pattern = _QUOTED.get(quoting)
+    if pattern is not None and b">From " in data:
         data = pattern.sub(rb"\1", data)
-    keywords, is_deleted = _flags(data)
     data = with_crlf(data)
-    return Incoming(data, where, TRASH if is_deleted else mailbox, keywords, _date_of(separator), octets)
-
-
-def _has_body(lines: list[bytes]) -> bool:
-    return any(line in (b"\n", b"\r\n") for line in lines[:-1])
+    keywords, is_deleted = _flags(data)
+    received = _date_of(separator.decode("latin-1"))
+    return Incoming(data, where, TRASH if is_deleted else mailbox, keywords, received, octets)
 
 
 def _date_of(separator: str) -> datetime | None:
@@ -103,8 +126,9 @@ def _date_of(separator: str) -> datetime | None:
 
 def _flags(data: bytes) -> tuple[frozenset[str], bool]:
     """Keywords from the fields that mail programs keep in mbox files, and whether it was deleted."""
-    end = _END_OF_HEADERS.search(data)
-    headers = data[: end.start()] if end else data
+    headers = data.partition(b"\r\n\r\n")[0]
+    if b"status:" not in (lower := headers.lower()) and b"x-keywords:" not in lower:
+        return frozenset(), False
     letters = {letter for found in _STATUS.finditer(headers) for letter in found[2].decode().upper()}
     keywords = {keyword for letter, keyword in _LETTERS.items() if letter in letters}
     is_deleted = _STATUS_DELETED in letters
@@ -125,5 +149,3 @@ def write(file: BinaryIO, data: bytes, received: datetime, sender: str) -> None:
     text = _TO_QUOTE.sub(rb">\1", data.replace(b"\r\n", b"\n"))
     file.write(text if text.endswith(b"\n") else text + b"\n")
     file.write(b"\n")
-
-

@@ -72,7 +72,13 @@ class Bar:
 
     def __init__(self, total: int, is_octets: bool) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
         from rich.progress import Progress as RichProgress
 
         amount = DownloadColumn(binary_units=True) if is_octets else MofNCompleteColumn()
