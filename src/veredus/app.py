@@ -14,6 +14,7 @@ from veredus.auth.password import PasswordVerifier
 from veredus.auth.tables import TABLES as AUTH_TABLES
 from veredus.blob.file import FileBlobs
 from veredus.blob.memory import MemoryBlobs
+from veredus.blob.names import id_of as id_of_blob
 from veredus.blobs.methods import CAPABILITY as BLOB_CAPABILITY
 from veredus.blobs.methods import account_capability as blob_capability
 from veredus.blobs.methods import blob_methods
@@ -40,9 +41,11 @@ from veredus.quota.type import QUOTA, charge, set_limits
 from veredus.schema import DataType, Method
 from veredus.store.memory import MemoryStore
 from veredus.store.sqlite import SQLiteStore
+from veredus.store.sqlite_restore import rename_accounts
 from veredus.wire.types import Id
 
-__all__ = ["AccountError", "App", "build_registry", "open_app"]
+# The last two: what `backup` needs of the implementations beside their ports.
+__all__ = ["AccountError", "App", "build_registry", "id_of_blob", "open_app", "rename_accounts"]
 
 # Where packages declare data types of their own (docs/plugins.md).
 PLUGINS = "veredus.data_types"
@@ -101,7 +104,9 @@ def plugin_types() -> list[DataType]:
         try:
             loaded = entry.load()
         except Exception as error:  # whatever it is, it is the package's
-            raise DeclarationError(f"{about} cannot be imported: {error.__class__.__name__}: {error}") from error
+            raise DeclarationError(
+                f"{about} cannot be imported: {error.__class__.__name__}: {error}"
+            ) from error
         types = [loaded] if isinstance(loaded, DataType) else loaded
         if not isinstance(types, list | tuple) or not all(isinstance(type, DataType) for type in types):
             raise DeclarationError(f"{about} must name a DataType or a list of them")

@@ -75,7 +75,9 @@ class Changes(Struct, frozen=True):
 class Snapshot(Protocol):
     """A consistent read view of one account."""
 
-    async def get(self, type: str, ids: Sequence[Id] | None, names: Set[str] | None = None) -> list[JsonObject]:
+    async def get(
+        self, type: str, ids: Sequence[Id] | None, names: Set[str] | None = None
+    ) -> list[JsonObject]:
         """The records with these ids (None: all), in that order; unknown ids are left out.
 
         ``names``: at least these properties and ``id``; None: all. The dicts belong to the caller.

@@ -1,4 +1,4 @@
-"""The sockets of an app. Apart from ``app``, because most commands open no socket and start in half the time."""
+"""The sockets of an app. Apart from ``app``: most commands open none, and start in half the time."""
 
 import ssl
 import sys
@@ -33,9 +33,7 @@ class Running(Struct):
 
 
 @asynccontextmanager
-async def serve(
-    app: App, *, receive: Callable[[Delivery], Delivery] | None = None
-) -> AsyncIterator[Running]:
+async def serve(app: App, *, receive: Callable[[Delivery], Delivery] | None = None) -> AsyncIterator[Running]:
     """Open all sockets of the configuration; on exit what is in flight ends, then they close.
 
     ``receive``: puts something before the delivery into inboxes.

@@ -102,7 +102,7 @@ def ranges(names: list[str], values: list[Any]) -> st.SearchStrategy[Condition]:
 # What an element of an array can be asked.
 element_atoms: st.SearchStrategy[Condition] = st.one_of(
     st.builds(Eq, st.sampled_from(["name", "value", "missing"]), scalars),
-    st.builds(Contains, st.sampled_from(["name", "value"]), st.sampled_from(STRINGS)),
+    st.builds(Contains, st.sampled_from(["name", "value"]), st.sampled_from(STRINGS), st.booleans()),
 )
 atoms: st.SearchStrategy[Condition] = st.one_of(
     st.builds(Eq, st.sampled_from(SCALARS), values),
@@ -113,7 +113,7 @@ atoms: st.SearchStrategy[Condition] = st.one_of(
     ranges(["size"], NUMBERS),
     ranges(["sentAt"], [*DATES, "", "2026", "1601-01-01T00:00:00Z", "9999-01-01T00:00:00Z"]),
     ranges(["threadId"], ["t1", "t2", "u"]),
-    st.builds(Contains, st.sampled_from(SCALARS), st.sampled_from(STRINGS)),
+    st.builds(Contains, st.sampled_from(SCALARS), st.sampled_from(STRINGS), st.booleans()),
     st.builds(
         Text,
         st.lists(st.sampled_from(["subject", "body"]), max_size=2, unique=True).map(tuple),
@@ -244,6 +244,7 @@ DRIVERS = [
     Range("size", 10, 20),
     Range("size", 10),
     Range("sentAt", "2026-01-01T01:00:00Z", "2026-01-01T05:00:00Z"),
+    Range("sentAt", None, "9999-01-01T00:00:00Z"),
     Text(("subject",), (("common",),)),
     Text(("subject", "body"), (("rare",),)),
     Not(Has("tags", "$seen")),
@@ -257,14 +258,13 @@ async def test_every_driver_gives_the_same(name: str) -> None:
     async with opened(name) as store:
         await fill(store, model)
         async with store.read("A") as snapshot:
-            for first in DRIVERS:
-                for second in DRIVERS:
-                    for order in ([], list(NEWEST), [Order("size", ascending=False)]):
-                        where = All((first, second))
-                        expected = model.select(where, order)
-                        got = await snapshot.select("Message", where, order, limit=30)
-                        assert got == expected[:30], (where, order)
-                    assert await snapshot.count("Message", All((first, second))) == len(expected)
+            for first, second in itertools.combinations(DRIVERS, 2):
+                where = All((first, second))
+                expected = model.select(where, list(NEWEST))
+                assert await snapshot.select("Message", where, NEWEST, limit=30) == expected[:30], where
+                by_size = [Order("size", ascending=False)]
+                assert await snapshot.select("Message", where, by_size, limit=9) == expected[:9], where
+                assert await snapshot.count("Message", where) == len(expected)
 
 
 @pytest.mark.parametrize("name", STORES)
@@ -275,14 +275,14 @@ async def test_deep_and_long_conditions_work_or_are_refused(name: str) -> None:
             where = Not(All((where, Any_((Eq("size", level),)))))
         return where
 
-    long = Any_(tuple(Eq("size", number) for number in range(3000)))
+    long = Any_(tuple(Eq("size", number) for number in range(1500)))
     async with opened(name) as store:
         model = Model(MANY[:20])
         await fill(store, model)
         async with store.read("A") as snapshot:
             for where in (deep(60), long, All((long, long.of[0])), In("size", tuple(range(50_000)))):
                 await compare(snapshot, model, where, [])
-            for where in (deep(1000), deep(5000), Any_((long, long))):
+            for where in (deep(1000), deep(5000), Any_((long,) * 4)):
                 with pytest.raises(TooComplex):
                     await snapshot.select("Message", where)
                 with pytest.raises(TooComplex):

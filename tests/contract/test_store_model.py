@@ -127,7 +127,7 @@ def test_replaying_changes_from_any_state_gives_the_records(name: str) -> None:
 # ---------------------------------------------------------------- killed writers
 
 # VEREDUS_KILLS=500 for a longer run.
-ROUNDS = int(os.environ.get("VEREDUS_KILLS", "12"))
+ROUNDS = int(os.environ.get("VEREDUS_KILLS", "8"))
 
 _WRITER = """
 import asyncio, sys

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+from collections.abc import Mapping
 from datetime import datetime
 
 from veredus.auth.authenticator import TOKEN_PREFIX, digest_of
@@ -96,6 +97,25 @@ class Accounts:
             await tx.delete("User", user)
             await tx.delete("Account", account)
         return account
+
+    async def rename(self, ids: Mapping[Id, Id]) -> None:
+        """Give accounts other ids, after the store did the same for their records (a restored backup)."""
+        async with self._store.write(SYSTEM) as tx:
+            for user in await tx.get("User", None):
+                if user["account"] in ids:
+                    await tx.update("User", user["id"], {"account": ids[user["account"]]})
+            for address in await tx.get("Address", None):
+                if address["account"] in ids:
+                    await tx.update("Address", address["id"], {"account": ids[address["account"]]})
+            for account in await tx.get("Account", list(ids)):
+                await tx.delete("Account", account["id"])
+                await tx.put("Account", {**account, "id": ids[account["id"]]})
+            for grant in await tx.get("Grant", None):
+                if grant["account"] in ids:
+                    account_id = ids[grant["account"]]
+                    await tx.delete("Grant", grant["id"])
+                    id = f"{grant['user']}/{account_id}"
+                    await tx.put("Grant", {**grant, "id": id, "account": account_id})
 
     async def grant(self, user: str, account: Id, access: Access | None) -> None:
         """Let ``user`` read or change another account; None: no more."""

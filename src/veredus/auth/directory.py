@@ -20,7 +20,9 @@ _CACHED = 10_000
 class StoreDirectory:
     """Directory (ports) over the records of ``auth.tables``."""
 
-    def __init__(self, store: Store, *, separator: str = "+", now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, store: Store, *, separator: str = "+", now: Callable[[], float] = time.monotonic
+    ) -> None:
         """``separator``: between the local part and the detail of a sub-address (RFC 5233)."""
         self._store, self._separator, self._now = store, separator, now
         self._accounts: dict[str, tuple[AccountInfo, ...]] = {}
@@ -78,7 +80,9 @@ class StoreDirectory:
         async with self._store.read(SYSTEM) as snapshot:
             owned = await snapshot.get("Account", await snapshot.select("Account", Eq("owner", user)))
             grants = await snapshot.get("Grant", await snapshot.select("Grant", Eq("user", user)))
-            shared = {a["id"]: a for a in await snapshot.get("Account", [grant["account"] for grant in grants])}
+            shared = {
+                a["id"]: a for a in await snapshot.get("Account", [grant["account"] for grant in grants])
+            }
         infos = [AccountInfo(account["id"], account["name"], True, "write") for account in owned]
         for grant in grants:
             account = shared.get(grant["account"])

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from veredus import __version__
-from veredus.cli import account, config, dev, imports, serve, token
+from veredus.cli import account, backup, config, db, dev, doctor, exports, imports, serve, token
 from veredus.cli.common import EXIT_FAILURE, EXIT_USAGE, Failure, Invocation, Json, write_json
 
 app = typer.Typer(
@@ -27,6 +27,10 @@ app.command()(dev.dev)
 app.add_typer(account.app, name="account")
 app.add_typer(token.app, name="token")
 app.add_typer(imports.app, name="import")
+app.add_typer(exports.app, name="export")
+app.add_typer(backup.app, name="backup")
+app.add_typer(db.app, name="db")
+app.command()(doctor.doctor)
 app.add_typer(config.app, name="config")
 
 

@@ -1,6 +1,5 @@
 """What commands that work on the data share: opening it, and ending with one line when that fails."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,13 +14,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def with_app(ctx: typer.Context, work: Callable[["App"], Awaitable[T]], *, create: bool = False) -> T:
+def with_app(
+    ctx: typer.Context,
+    work: Callable[["App"], Awaitable[T]],
+    *,
+    create: bool = False,
+    config: "Config | None" = None,
+) -> T:
     """What ``work`` gives, done on the data of this invocation; a server may be running meanwhile.
 
     ``create``: make the data directory if there is none; else that is a failure, and not an empty answer.
+    ``config``: work on this data instead.
     """
-    config = data_of(ctx, create=create)
-    return asyncio.run(_with_app(config, work))
+    import asyncio
+
+    return asyncio.run(_with_app(config or data_of(ctx, create=create), work))
 
 
 def data_of(ctx: typer.Context, *, create: bool = False) -> "Config":

@@ -5,7 +5,7 @@ from veredus.engine.set import write
 from veredus.schema import Access, DataType, Draft, Mark
 from veredus.wire.arguments import CopyArguments
 from veredus.wire.errors import MethodError, SetError
-from veredus.wire.types import Id, JsonObject
+from veredus.wire.types import Id, JsonObject, is_id
 
 
 async def copy(ctx: Access, type: DataType, args: CopyArguments) -> JsonObject:
@@ -22,8 +22,11 @@ async def copy(ctx: Access, type: DataType, args: CopyArguments) -> JsonObject:
     originals = await _originals(ctx, type, args)
     for name, given in args.create.items():
         drafts[name] = Draft(given)
-        original = originals.get(str(given.get("id")))
+        id = given.get("id")
+        original = originals.get(str(id))
         try:
+            if not is_id(id):
+                raise SetError.invalid_properties(["id"], "The id of the record to be copied.")
             if original is None:
                 raise SetError.not_found("No such record in fromAccountId.")
             drafts[name] = _draft(type, original, given)

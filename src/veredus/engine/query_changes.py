@@ -53,21 +53,28 @@ async def _touched(
     if found is None or found.has_more:
         raise MethodError.cannot_calculate_changes()
     touched = dict.fromkeys(found.created)
-    if _may_move(made, found):
+    if _may_move(type, made, found):
         touched.update(dict.fromkeys(found.updated))
     if made.rearranged and (touched or found.destroyed):
         # In a tree every record moves with its ancestors.
         touched.update(dict.fromkeys(await snapshot.select(type.name)))
     for name in made.related:
-        touched.update(dict.fromkeys(await _related(snapshot, type, name, list(touched), since)))
+        touched.update(
+            dict.fromkeys(
+                await _related(snapshot, type, name, list(touched), since if found.destroyed else None)
+            )
+        )
     created = set(found.created)
     return touched, [*found.destroyed, *(id for id in touched if id not in created)]
 
 
-def _may_move(made: QueryPlan, found: Changes) -> bool:
+def _may_move(type: DataType, made: QueryPlan, found: Changes) -> bool:
     """Whether an update may have changed what a record is filtered or sorted by."""
     if found.names is None:
         return True
+    if made.rearranged:
+        # By what, only the data type knows; but not by what changes by itself.
+        return not found.names <= type.volatile
     read: set[str] = set()
     conditions = [made.where]
     for order in made.order:
@@ -83,16 +90,18 @@ def _may_move(made: QueryPlan, found: Changes) -> bool:
     return not read.isdisjoint(found.names)
 
 
-async def _related(snapshot: Snapshot, type: DataType, name: str, ids: list[Id], since: int) -> list[Id]:
+async def _related(
+    snapshot: Snapshot, type: DataType, name: str, ids: list[Id], since: int | None
+) -> list[Id]:
     """Records that share the property's value with a changed one, or did until it was destroyed.
 
     What a destroyed record's value was the log does not know; the type that the property refers
-    to does: it changed in the same transaction.
+    to does: it changed in the same transaction. ``since``: None when nothing was destroyed.
     """
     records = await snapshot.get(type.name, ids, {name})
     values = {record[name] for record in records if record.get(name) is not None}
     target = type.related_types.get(name)
-    if target is not None:
+    if target is not None and since is not None:
         groups = await snapshot.changes(target, since, MOST)
         if groups is None or groups.has_more:
             raise MethodError.cannot_calculate_changes()

@@ -120,7 +120,8 @@ class Run:
                 name for name, prop in self.type.properties.items() if prop.refers and name in record
             ]:
                 record[name] = self._resolved(self.type.properties[name], record[name])
-        record.setdefault("id", new_id(self.type.prefix))
+        # The same in every attempt: an error may have named it (existingId).
+        draft.id = record.setdefault("id", draft.id or new_id(self.type.prefix))
         await self.type.hooks.check_create(self.ctx, tx, record)
         await tx.put(self.type.name, record, draft.texts or self._texts(record))
         self.created[operation.key] = Created(record["id"], self._report(draft, record))

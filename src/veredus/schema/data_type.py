@@ -36,6 +36,8 @@ class Draft(Struct):
     record: JsonObject | None = None
     texts: dict[str, str] | None = None
     report: tuple[str, ...] = ()
+    # The engine's: the id that it gets.
+    id: Id | None = None
 
 
 class Changed(Struct, frozen=True):

@@ -34,4 +34,5 @@ def bounds(account: int) -> tuple[int, int]:
 
 def first_of(account: int, at: int) -> int:
     """The first row number of a second."""
-    return account << ACCOUNT_SHIFT | at << SECOND_SHIFT
+    # Added, not or-ed: the second behind the last one is the next account.
+    return (account << ACCOUNT_SHIFT) + (at << SECOND_SHIFT)

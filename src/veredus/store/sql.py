@@ -244,7 +244,8 @@ _NOT_DIGITS = str.maketrans("", "", "-T:")
 
 
 def _contains(compiler: Compiler, where: Contains, row: Row) -> str:
-    return f"contains({typed(row, where.property)}, {compiler.bind(where.text.casefold())})"
+    test = "is_folded" if where.whole else "contains"
+    return f"{test}({typed(row, where.property)}, {compiler.bind(where.text.casefold())})"
 
 
 def _text(compiler: Compiler, where: Text, row: Row) -> str:

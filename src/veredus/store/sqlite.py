@@ -176,7 +176,7 @@ class _Reading:
 
 
 def _open(path: str, layouts: list[Layout]) -> Connection:
-    connection = Connection(path)
+    connection = Connection(path, interruptible=False)
     try:
         connection.run("BEGIN IMMEDIATE")
         migrate(connection, layouts)

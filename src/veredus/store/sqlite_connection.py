@@ -38,7 +38,9 @@ def translated(error: apsw.Error) -> Exception:
 class Connection:
     """Used by one task at a time."""
 
-    def __init__(self, path: str, *, busy_timeout_ms: int = 5000) -> None:
+    def __init__(self, path: str, *, busy_timeout_ms: int = 5000, interruptible: bool = True) -> None:
+        """``interruptible``: False for the one that writes. A selection there may have to write what a full-text
+        index holds back, and to be stopped in the middle of that would damage the index."""
         self._deadline = float("inf")
         try:
             self.db = apsw.Connection(path, statementcachesize=256)
@@ -47,8 +49,11 @@ class Connection:
         except apsw.Error as error:
             raise translated(error) from error
         self.db.create_scalar_function("contains", _contains, 2, deterministic=True)
+        self.db.create_scalar_function("is_folded", _is_folded, 2, deterministic=True)
         self.db.create_scalar_function("collated", _collated, 2, deterministic=True)
-        self.db.set_progress_handler(self._too_long, _INSTRUCTIONS)
+        self._interruptible = interruptible
+        if interruptible:
+            self.db.set_progress_handler(self._too_long, _INSTRUCTIONS)
 
     def _too_long(self) -> bool:
         return time.monotonic() > self._deadline
@@ -78,6 +83,8 @@ class Connection:
 
     async def bounded(self, call: Callable[[], T]) -> T:
         """The result of ``call``, which only reads; in a thread when it would hold up the event loop."""
+        if not self._interruptible:
+            return call()
         self._deadline = time.monotonic() + INLINE_S
         try:
             return call()
@@ -110,6 +117,11 @@ class Connection:
 def _contains(*arguments: Any) -> bool:
     value, folded = arguments
     return isinstance(value, str) and folded in value.casefold()
+
+
+def _is_folded(*arguments: Any) -> bool:
+    value, folded = arguments
+    return isinstance(value, str) and folded == value.casefold()
 
 
 def _collated(*arguments: Any) -> Any:

@@ -179,7 +179,7 @@ async def test_each_constraint_is_kept(jmap: Jmap, case: str) -> None:
         properties = {**properties, "textBody": [{**properties["textBody"][0], "blobId": await jmap.upload(b"x")}]}
     error = await refused(jmap, **properties)
     assert error["type"] == "invalidProperties"
-    assert any(bad.startswith(name) for name in error["properties"]), error
+    assert any(bad.startswith(name) or name.startswith(bad) for name in error["properties"]), error
 
 
 @must
@@ -207,11 +207,11 @@ async def test_blobs_of_others_are_not_found(jmap: Jmap) -> None:
 
 @must
 async def test_parts_of_other_emails_can_be_attached(jmap: Jmap) -> None:
-    data = message("x", "aGVsbG8=", Content_Type="image/png", Content_Transfer_Encoding="base64")
+    data = message("x", "aGVsbG8=", Content_Type="application/x-data", Content_Transfer_Encoding="base64")
     email = await jmap.import_email(data)
     part = (await jmap.get("Email", email["id"]))["attachments"][0]
     for blob, size in ((part["blobId"], 5), (email["blobId"], len(data))):
-        made = await draft(jmap, **TEXT, attachments=[{"blobId": blob, "type": "image/png"}])
+        made = await draft(jmap, **TEXT, attachments=[{"blobId": blob, "type": "application/x-data"}])
         assert made["attachments"][0]["size"] == size
 
 

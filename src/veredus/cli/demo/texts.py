@@ -1,7 +1,7 @@
 """What the demo mail says: people, conversations in several languages, newsletters, notices, spam.
 
-``{name}`` is the first name of the person written to, ``{me}`` that of the writer, ``{n}`` a number, ``{day}`` a
-day of the week in English.
+``{name}`` is the first name of the person written to, ``{me}`` that of the writer, ``{n}`` a number,
+``{day}`` a day of the week in English.
 """
 
 from typing import NamedTuple
@@ -35,17 +35,22 @@ CONVERSATIONS = (
     Conversation(
         "Offsite in {day} week {n}: where do we stay?",
         (
-            "Hi {name},\n\nI looked at three houses by the lake. The large one has eleven beds and a kitchen we can "
-            "really cook in; the other two are closer to the station.\n\nShall I hold the large one until {day}?\n\n{me}",
-            "The large one, please. Eleven beds is exactly what we need.\n\nWho drives? I can take four people.\n\n{me}",
+            "Hi {name},\n\nI looked at three houses by the lake. The large one has eleven beds and a "
+            "kitchen we can "
+            "really cook in; the other two are closer to the station.\n\nShall I hold the large one until "
+            "{day}?\n\n{me}",
+            "The large one, please. Eleven beds is exactly what we need.\n\nWho drives? I can take four "
+            "people.\n\n{me}",
             "I can take three more, and the projector.\n\n{me}",
-            "Booked. The deposit is paid, the rest is due on {day}. I have put the address into the calendar.\n\n{me}",
+            "Booked. The deposit is paid, the rest is due on {day}. I have put the address into the "
+            "calendar.\n\n{me}",
         ),
     ),
     Conversation(
         "Budget {n} - second draft",
         (
-            "Hello {name},\n\nattached is the second draft. Travel is down by a fifth, hosting is up a little because of "
+            "Hello {name},\n\nattached is the second draft. Travel is down by a fifth, hosting is up a "
+            "little because of "
             "the new region.\n\nCould you check the lines for your team before {day}?\n\nThanks\n{me}",
             "Looks right to me, apart from line 14: the licences are yearly, not monthly.\n\n{me}",
             "Good catch. Corrected in the sheet.\n\n{me}",
@@ -55,11 +60,14 @@ CONVERSATIONS = (
     Conversation(
         "Connection pool exhausted after the upgrade (ticket {n})",
         (
-            "Since the upgrade on {day} the workers hold connections for about 40 seconds longer than before. The graph "
+            "Since the upgrade on {day} the workers hold connections for about 40 seconds longer than "
+            "before. The graph "
             "is attached; the steps are quite visible.\n\nDoes anybody see the same?\n\n{me}",
             "Yes, on two of six machines. Both run the old kernel, which may or may not matter.",
-            "> Both run the old kernel\n\nIt does not: I see it on a new one. With keepalive off it is gone.\n\n{me}",
-            "So it is the idle timeout of the proxy: 60 s there, 75 s here. I set ours to 50 s and watch it until {day}.",
+            "> Both run the old kernel\n\nIt does not: I see it on a new one. With keepalive off it is "
+            "gone.\n\n{me}",
+            "So it is the idle timeout of the proxy: 60 s there, 75 s here. I set ours to 50 s and watch "
+            "it until {day}.",
             "Quiet for two days now. I close the ticket; the explanation is in the wiki.\n\n{me}",
         ),
         "graph.png",
@@ -77,7 +85,8 @@ CONVERSATIONS = (
         (
             "Liebe Kolleginnen und Kollegen,\n\nanbei das Protokoll. Bitte prüft die Beschlüsse zu Punkt 3 "
             "(Lüftungsanlage) und Punkt 5 (Schlüsselübergabe) bis nächste Woche.\n\nViele Grüße\n{me}",
-            "Danke! Bei Punkt 5 fehlt, dass auch der Keller übergeben wird. Sonst einverstanden.\n\nGruß\n{me}",
+            "Danke! Bei Punkt 5 fehlt, dass auch der Keller übergeben wird. Sonst "
+            "einverstanden.\n\nGruß\n{me}",
             "Ist ergänzt, siehe neue Fassung im Ordner.\n\n{me}",
         ),
         "protokoll.pdf",
@@ -85,16 +94,19 @@ CONVERSATIONS = (
     Conversation(
         "Devis pour l'atelier, numéro {n}",
         (
-            "Bonjour {name},\n\nvous trouverez ci-joint notre devis révisé. La livraison peut être assurée dès la "
+            "Bonjour {name},\n\nvous trouverez ci-joint notre devis révisé. La livraison peut être "
+            "assurée dès la "
             "semaine prochaine ; le délai dépend surtout du bois.\n\nBien à vous,\n{me}",
-            "Bonjour,\n\nmerci, c'est parfait. Je vous envoie le bon de commande signé demain.\n\nCordialement\n{me}",
+            "Bonjour,\n\nmerci, c'est parfait. Je vous envoie le bon de commande signé "
+            "demain.\n\nCordialement\n{me}",
         ),
         "devis.pdf",
     ),
     Conversation(
         "¿Quedamos para revisar el capítulo {n}?",
         (
-            "Hola, {name}:\n\nhe terminado las correcciones del capítulo. ¿Te viene bien vernos mañana por la mañana "
+            "Hola, {name}:\n\nhe terminado las correcciones del capítulo. ¿Te viene bien vernos mañana "
+            "por la mañana "
             "para repasarlo juntas?\n\nUn abrazo,\n{me}",
             "¡Genial! A las diez en la cafetería de siempre. Llevo el manuscrito impreso.\n\n{me}",
         ),
@@ -102,8 +114,8 @@ CONVERSATIONS = (
     Conversation(
         "来月の打ち合わせについて（第{n}回）",
         (
-            "{name} 様\n\nお世話になっております。来月の打ち合わせの日程ですが、10日の午後はいかがでしょうか。\n"
-            "会議室は予約済みです。\n\nよろしくお願いいたします。\n{me}",
+            "{name} 様\n\nお世話になっております。来月の打ち合わせの日程ですが、"
+            "10日の午後はいかがでしょうか。\n会議室は予約済みです。\n\nよろしくお願いいたします。\n{me}",
             "ご連絡ありがとうございます。10日の14時からでお願いします。資料は前日までにお送りします。\n\n{me}",
         ),
     ),
@@ -118,7 +130,8 @@ CONVERSATIONS = (
     Conversation(
         "Отчёт за квартал, версия {n}",
         (
-            "Здравствуйте, {name}!\n\nОтправляю отчёт. Цифры по складу уточнены, вывод на последней странице.\n\n"
+            "Здравствуйте, {name}!\n\nОтправляю отчёт. Цифры по складу уточнены, вывод на последней "
+            "странице.\n\n"
             "С уважением,\n{me}",
             "Спасибо, всё понятно. Передам дальше в пятницу.\n\n{me}",
         ),
@@ -127,7 +140,8 @@ CONVERSATIONS = (
     Conversation(
         "دعوة إلى معرض الصور رقم {n}",
         (
-            "مرحباً {name}،\n\nيسعدنا دعوتك إلى افتتاح المعرض يوم الخميس في السابعة مساءً.\n\nمع أطيب التحيات\n{me}",
+            "مرحباً {name}،\n\nيسعدنا دعوتك إلى افتتاح المعرض يوم الخميس في السابعة مساءً.\n\nمع أطيب "
+            "التحيات\n{me}",
         ),
     ),
     Conversation(
@@ -173,11 +187,14 @@ NEWSLETTERS = (
 )
 
 PARAGRAPHS = (
-    "The ferry stopped thirty years ago, yet the timetable is still printed each spring, and each spring somebody "
+    "The ferry stopped thirty years ago, yet the timetable is still printed each spring, and each spring "
+    "somebody "
     "waits at the pier. We asked them what they are waiting for.",
-    "A short one this week: three links, one recipe, and a correction. The bridge in the last issue is 410 metres long.",
+    "A short one this week: three links, one recipe, and a correction. The bridge in the last issue is "
+    "410 metres long.",
     "Readers sent us 62 photographs of doors. Nine of them are of the same door.",
-    "Im Herbst ist der Boden noch warm. Wer jetzt pflanzt, gießt im nächsten Jahr weniger - und erntet früher.",
+    "Im Herbst ist der Boden noch warm. Wer jetzt pflanzt, gießt im nächsten Jahr weniger - und erntet "
+    "früher.",
 )
 
 # Sender, address, subjects, texts.
@@ -186,7 +203,8 @@ NOTICES = (
         "Build Robot",
         "builds@northlight.example",
         ("[tide/main] Build #{n} failed", "[tide/main] Build #{n} is back to normal"),
-        "Job: tide/main\nNumber: {n}\nDuration: 4 min 12 s\n\ntest_harbour.py::test_tide_table  see the log for details\n",
+        "Job: tide/main\nNumber: {n}\nDuration: 4 min 12 s\n\ntest_harbour.py::test_tide_table  see the "
+        "log for details\n",
     ),
     (
         "Northlight Monitoring",
@@ -198,7 +216,8 @@ NOTICES = (
         "City Library",
         "no-reply@library.example",
         ("Your loan is due on {day}", "A book you reserved has arrived"),
-        "Dear reader,\n\nyour account shows one item that is due soon. Renew it online or at the desk.\n\nLoan number {n}\n",
+        "Dear reader,\n\nyour account shows one item that is due soon. Renew it online or at the "
+        "desk.\n\nLoan number {n}\n",
     ),
 )
 

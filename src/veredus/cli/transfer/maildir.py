@@ -1,22 +1,21 @@
 """Maildir++ directories: folders are Mailboxes, letters in file names are keywords.
 
-A folder is ``.Parent.Child`` in the top directory, its names in modified UTF-7 (RFC 3501 §5.1.3) or UTF-8. Of the
-flags after ``:2,`` P is $forwarded, R $answered, S $seen, D $draft, F $flagged; T means the trash. Lower-case
-letters stand for the keywords that a file ``dovecot-keywords`` in the folder numbers.
+A folder is ``.Parent.Child`` in the top directory, its names in modified UTF-7 (RFC 3501 §5.1.3) or UTF-8.
+Of the flags after ``:2,`` P is $forwarded, R $answered, S $seen, D $draft, F $flagged; T means the trash.
+Lower-case letters stand for the keywords that a file ``dovecot-keywords`` in the folder numbers.
 """
 
 import binascii
 import os
 import re
-import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from veredus.cli.transfer import eml
 from veredus.cli.transfer.incoming import Found, Incoming
+from veredus.cli.transfer.outgoing import Outgoing
 
 FLAGS = {"P": "$forwarded", "R": "$answered", "S": "$seen", "D": "$draft", "F": "$flagged"}
 TRASHED = "T"
@@ -108,21 +107,17 @@ class Writer:
         # Letters by keyword, for each folder.
         self._letters: dict[Path, dict[str, str]] = {}
 
-    def write(
-        self, mailbox: tuple[str, ...], data: bytes, keywords: Mapping[str, object], when: datetime
-    ) -> None:
+    def write(self, mailbox: tuple[str, ...], message: Outgoing) -> None:
         """Written in ``tmp`` and then moved, so that other programs never see half a message."""
         folder = self._folder(mailbox)
-        seen_flags = "".join(sorted(letter for letter, keyword in FLAGS.items() if keyword in keywords))
-        others = "".join(
-            sorted(self._letter(folder, word) for word in keywords if word not in FLAGS.values())
-        )
-        name = f"{int(when.timestamp())}.{secrets.token_hex(10)}.veredus,S={len(data)}"
+        flags = "".join(sorted(letter for letter, keyword in FLAGS.items() if keyword in message.keywords))
+        others = [self._letter(folder, word) for word in message.keywords if word not in FLAGS.values()]
+        moment = message.received.timestamp()
+        name = f"{int(moment)}.{message.id}.veredus,S={len(message.data)}"
         temporary = folder / "tmp" / name
-        temporary.write_bytes(data)
-        moment = when.astimezone(UTC).timestamp()
+        temporary.write_bytes(message.data)
         os.utime(temporary, (moment, moment))
-        temporary.rename(folder / "cur" / f"{name}:2,{seen_flags}{others}")
+        temporary.rename(folder / "cur" / f"{name}:2,{flags}{''.join(sorted(others))}")
 
     def _folder(self, mailbox: tuple[str, ...]) -> Path:
         is_top = [name.upper() for name in mailbox] == ["INBOX"]

@@ -1,14 +1,14 @@
 """Messages in mbox files (RFC 4155 and its relatives), read and written as streams.
 
-A message begins at a line ``From …`` at the start of the file or after an empty line, provided that the line
-carries a time and a year, or a single word (``From -``): an unquoted ``From here on`` in a text is no
-separator. The empty line before the next separator belongs to neither. Lines of a text that begin with
-``From `` are quoted: mboxrd puts one ``>`` before every ``>*From ``, mboxo only before ``From `` itself, so in
-an mboxo file a line that really began with ``>From `` cannot be told from a quoted one.
+A message begins at a line ``From …`` at the start of the file or after an empty line, if the line carries a
+time and a year, or a single word (``From -``): ``From here on`` in a text is no separator. The empty line
+before the next separator belongs to neither. Lines of a text that begin with ``From `` are quoted: mboxrd puts
+one ``>`` before every ``>*From ``, mboxo only before ``From `` itself, so in an mboxo file a line that really
+began with ``>From `` cannot be told from a quoted one.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias

@@ -1,4 +1,4 @@
-"""Messages out of one account, as they are stored: read page by page, whatever is damaged named and passed over."""
+"""Messages out of one account, as they are stored; what is damaged is named and passed over."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass

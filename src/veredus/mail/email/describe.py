@@ -110,16 +110,19 @@ def _address_text(addresses: list[dict[str, Any]]) -> str:
 
 
 def body_text(message: Message) -> str:
-    """The text of the body as a person reads it, without markup."""
+    """The text of the body as a person reads it, without markup; then the attachments, by name and as text."""
+    text, _, attachments = message.lists
     pieces: list[str] = []
     length = 0
-    for part in message.lists[0]:
-        if not part.type.startswith("text/") or length >= MAX_INDEXED:
-            continue
-        piece = plain_text(part.content(), part.charset, part.type)
-        pieces.append(piece[: MAX_INDEXED - length])
-        length += len(piece)
-    return "\n".join(pieces)
+    for part in [*text, *(part for part in attachments if part not in text)]:
+        if part.name:
+            pieces.append(part.name)
+        if part.type.startswith("text/") and length < MAX_INDEXED:
+            piece = plain_text(part.content(), part.charset, part.type)
+            pieces.append(piece[: MAX_INDEXED - length])
+            length += len(piece)
+    # The period keeps a phrase from reaching over into the next part.
+    return "\n.\n".join(pieces)
 
 
 def plain_text(content: bytes, charset: str | None, type: str) -> str:
