@@ -6,6 +6,7 @@ is James's own choice are in ``OURS``, with ours.
 
 import json
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,40 @@ CASES: dict[str, Any] = (
     {case["suite"] + "." + case["test"]: case for case in read_json(f"{FOLDER}/cases.json")} if CORPUS.is_dir() else {}
 )
 # Where James goes its own way or does more than RFC 8621, and we do not follow.
-_VALUES = "James gives white space of the HTML as it is not: LF and CRLF escaped twice in the case's own text"
-OURS: dict[str, str] = {}
+_HTML = "James gives the text of an HTML part as its value; §4.1.4: the content as it is"
+_MDN = "MDN/parse (RFC 9007) is not there"
+OURS: dict[str, str] = {
+    "EmailGetMethodContract.bodyStructureForSimpleMultipart": "a multipart has no octets of its own: size 0",
+    "EmailGetMethodContract.textBodyValuesForSimpleMultipart": _HTML,
+    "EmailGetMethodContract.textBodyValuesForHtmlMessage": _HTML,
+    "EmailGetMethodContract.textAndHtmlBodyValuesForSimpleMultipart": _HTML,
+    "EmailParseMethodContract.parseShouldAllowRetrievingBody": _HTML,
+    "EmailParseMethodContract.parseShouldApplyBodyFiltering": _HTML,
+    "EmailGetMethodContract.textBodyValuesForAlternativeMessage": "§4.1.4: text with a filename, not first, is attached",
+    "EmailGetMethodContract.shouldInlineMDN": "§4.1.4: message/disposition-notification is no body type",
+    "EmailParseMethodContract.parseShouldSuccess": "James adds size and blobId to the default properties of §4.9",
+    "EmailQueryMethodContract.emailQueryFilterByTextShouldIgnoreAttachmentContent":
+        "§4.4.1: text SHOULD look inside any text/* part",
+    "EmailQueryMethodContract.inMailboxOtherThanFilterShouldAcceptSharedMailboxesWhenExtension":
+        "an extension of James: mailboxes of other accounts in one's own",
+    "MDNParseMethodContract.parseShouldAcceptSeveralIds": _MDN,
+    "MDNParseMethodContract.parseShouldSuccessWithMDNHasMinimalProperties": _MDN,
+}  # fmt: skip
 AT = "2014-10-30T14:12:00Z"
 AFTER = "2014-10-15T00:00:00Z"
 # States and texts for people differ; the other two say what a server can do (RFC 8620 §5.5).
-OPEN = {"sessionState", "state", "oldState", "newState", "queryState", "description", "canCalculateChanges", "limit"}
+OPEN = {"sessionState", "state", "oldState", "newState", "queryState", "description", "canCalculateChanges", "limit", "partId"}
 HOLE = re.compile(r"\{\{(.*?)\}\}")
+
+
+def written(name: str, *, epilogue: bool = False) -> bytes:
+    """A file as James stored it: read and written again, with the end that some files lack."""
+    data = crlf(read(f"{FOLDER}/{name}"))
+    if epilogue and name == "eml/html.eml":
+        return data + b"\r\n"
+    if re.search(rb"\r\n--[^\r\n]*[^\r\n-]\Z", data):
+        return data + b"--\r\n"
+    return data if data.endswith(b"\r\n") else data + b"\r\n"
 
 
 def plain_mail(day: int) -> tuple[bytes, str]:
@@ -37,7 +65,7 @@ def plain_mail(day: int) -> tuple[bytes, str]:
 
 def seeds(case: Any) -> list[tuple[bytes, str]]:
     """The Emails that the case finds, in order: messageId1, messageId2 ..."""
-    files = [crlf(read(f"{FOLDER}/{name}")) for name in case["eml"]]
+    files = [written(name) for name in case["eml"]]
     test = case["test"]
     if case["suite"] == "EmailImportContract" or "MarkedAsDeleted" in test:
         return []
@@ -50,6 +78,18 @@ def seeds(case: Any) -> list[tuple[bytes, str]]:
     if "emailQueryFilterByText" in test:
         return [(files[0], AT)]
     return [plain_mail(1), (files[0], AT)]
+
+
+def _comparable(name: str, value: Any) -> Any:
+    """``value`` without what may be written in several ways."""
+    if not isinstance(value, str):
+        return value
+    if name == "sentAt":
+        return datetime.fromisoformat(value).timestamp()
+    if name == "charset":
+        return value.lower()
+    # The cases were written with escapes inside escapes; §4.1.4 wants LF, James leaves CRLF.
+    return value.replace("\\r", "").replace("\\n", "\n").replace('\\"', '"').replace("\r\n", "\n")
 
 
 class Player:
@@ -71,7 +111,7 @@ class Player:
             for name in (f"messageId{n}", f"messageId{n}()", *(["messageId", "messageId()"] if n == 1 else [])):
                 holes[name] = id
         for n, name in enumerate(self.case["eml"], 1):
-            blob = await self.jmap.upload(crlf(read(f"{FOLDER}/{name}")))
+            blob = await self.jmap.upload(written(name, epilogue=True))
             holes[f"blobId{n}"] = blob
             holes.setdefault("blobId", blob)
         self.holes = holes
@@ -86,8 +126,9 @@ class Player:
         for n, check in enumerate(self.case["asserts"]):
             expected = check.get("expected")
             if expected is None:
-                text = check["expected_text"].removesuffix("}") if check["path"] != "$" else check["expected_text"]
-                expected = json.loads(text.replace("\\\\", "\\"))
+                # Two of the templates end in a brace too many.
+                text = check["expected_text"]
+                expected = json.loads(text if check["path"] == "$" else text.removesuffix("}"))
             found = answers[min(n, len(answers) - 1)]
             for step in re.findall(r"\w+", check["path"]):
                 found = found[int(step) if step.isdigit() else step]
@@ -97,7 +138,13 @@ class Player:
     def differences(self, path: str, expected: Any, found: Any) -> list[str]:
         if isinstance(expected, dict) and isinstance(found, dict):
             wanted = {HOLE.sub(lambda m: self.holes.get(m[1], m[0]), key): value for key, value in expected.items()}
+            if path.endswith(".bodyValues"):
+                # By part ids, which are the server's own.
+                return self.differences(path + "!", list(wanted.values()), list(found.values()))
             names = [name for name in {**wanted, **found} if name not in OPEN]
+            if not str(found.get("type", "text/")).startswith("text/"):
+                # §4.1.4: null where the type is no text; James says US-ASCII.
+                names = [name for name in names if name != "charset"]
             return [
                 problem
                 for name in names
@@ -110,13 +157,15 @@ class Player:
             # An id that we know must be that; others (made by the call, or of parts) are the server's own.
             known = self.holes.get(hole[1]) if expected == hole[0] and path.endswith("]") else None
             return [] if known in (None, found) else [f"{path}: {found!r} is not {hole[1]}"]
+        name = path.rsplit(".", 1)[-1]
+        expected, found = _comparable(name, expected), _comparable(name, found)
         return [] if (expected or None) == (found or None) else [f"{path}: {found!r} is not {expected!r}"]
 
 
 @pytest.mark.parametrize("name", CASES)
 async def test_the_case_holds(name: str, tmp_path: Path) -> None:
     if name in OURS:
-        pytest.skip(OURS[name])
+        pytest.xfail(OURS[name])
     case = CASES[name]
     quota = Quota(default_messages=0) if "EnforceQuotas" in name else None
     async with open_server("memory", tmp_path, quota=quota) as app:

@@ -13,6 +13,7 @@ import httpx
 from msgspec import Struct, field
 
 from e2e.clients import HttpJmap, MailClient
+from e2e.process import ServerProcess
 
 # Of each worker; beyond it rather destroys.
 _MANY_EMAILS, _MANY_MAILBOXES = 40, 5
@@ -55,8 +56,8 @@ class Worker:
         self.states: dict[str, list[str]] = {"Email": [], "Mailbox": []}
         self._number = 0
 
-    async def run(self, client: HttpJmap, lmtp_port: int, inbox: str) -> None:
-        self._client, self._lmtp_port, self._inbox = client, lmtp_port, inbox
+    async def run(self, client: HttpJmap, server: ServerProcess, inbox: str) -> None:
+        self._client, self._lmtp_port, self._inbox = client, server.ports["lmtp"], inbox
         try:
             while True:
                 await self._choose()()
@@ -64,7 +65,8 @@ class Worker:
                     self.model, self.expected = self.expected, None
                     self.acknowledged += 1
         except LOST:
-            return
+            if not server.is_killed:
+                raise
 
     def _choose(self) -> Callable[[], Awaitable[None]]:
         model = self.model
@@ -117,7 +119,7 @@ class Worker:
         others = self.chance.sample(sorted(self.model.mails), min(len(self.model.mails), self.chance.choice([0, 1, 1, 3])))
         references = "".join(f" <{other}>" for other in others)
         size = self.chance.choice([10, 200, 3000]) if self.chance.random() < 0.97 else 400_000
-        text = "\r\n".join(["some words of no meaning"] * (size // 24))
+        text = "\r\n".join(["some words of no meaning"] * (1 + size // 24))
         return (
             f"Message-ID: <{key}>\r\nSubject: Re: about {self.name}\r\nFrom: {self.name}@example.org\r\n"
             + (f"References:{references}\r\n" if references else "")
@@ -129,12 +131,12 @@ class Worker:
     async def _import_some(self) -> None:
         keys = [f"{self._new_name()}@load" for _ in range(self.chance.randint(1, 3))]
         emails = {
-            key: {"blobId": await self._client.upload(self._message(key)), "mailboxIds": {self._place(): True}}
+            key.partition("@")[0]: {"blobId": await self._client.upload(self._message(key)), "mailboxIds": {self._place(): True}}
             for key in keys
         }
         model = self._intend()
         for key in keys:
-            model.mails[key] = Mail(None, frozenset(emails[key]["mailboxIds"]))
+            model.mails[key] = Mail(None, frozenset(emails[key.partition("@")[0]]["mailboxIds"]))
         response = await self._client.call("Email/import", emails=emails)
         assert not response["notCreated"], response
         # Threads may have been joined, and Emails got other ids by that.

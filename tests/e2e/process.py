@@ -32,6 +32,7 @@ class ServerProcess:
         # The last lines of its log, and those that tell of a bug.
         self.log: deque[dict[str, Any]] = deque(maxlen=200)
         self.errors: list[dict[str, Any]] = []
+        self.is_killed = False
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
@@ -39,6 +40,14 @@ class ServerProcess:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.ports['http']}"
+
+    async def __aenter__(self) -> "ServerProcess":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing is left running, whatever the test came to."""
+        if self._process is not None and self._process.returncode is None:
+            await self.kill()
 
     async def start(self) -> None:
         """Returns when it is ready."""
@@ -52,10 +61,11 @@ class ServerProcess:
     async def begin(self) -> None:
         """Start it, and do not wait until it is ready."""
         self._ready.clear()
+        self.is_killed = False
         clean = {name: value for name, value in os.environ.items() if not name.startswith("VEREDUS")}
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "veredus", "serve", "--config", str(self.config_file),
-            stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
             env=clean | {"PYTHONPATH": str(_ROOT / "src")}, cwd=self.directory, limit=1024 * 1024,
         )  # fmt: skip
         self._reader = asyncio.create_task(self._read_log(self._process))
@@ -73,6 +83,7 @@ class ServerProcess:
 
     async def kill(self) -> None:
         """kill -9."""
+        self.is_killed = True
         await self._end(signal.SIGKILL)
 
     async def stop(self) -> int:

@@ -145,7 +145,6 @@ async def _import(
     from veredus.cli.transfer.intake import Full, Intake
 
     account = await opened.accounts.account_of(to)
-    await opened.make_ready(account)
     intake = Intake(opened, account, skip_present=options.resume)
     counts = {"imported": 0, "skipped": 0}
     try:

@@ -88,15 +88,21 @@ class Call:
     async def load_blob(self, id: BlobId, account: Id | None = None) -> bytes | None:
         if not await self.blob_exists(id, account):
             return None
-        return await blob_access.load(self._scope.services.blobs, id)
+        return await blob_access.load(self._scope.services.blobs, self._real(id))
 
     async def open_blob(self, id: BlobId, account: Id | None = None) -> blob_access.Download | None:
         services, owner = self._scope.services, account or self.account.id
-        return await blob_access.find(services.store, services.blobs, owner, self.identity.user, id)
+        return await blob_access.find(
+            services.store, services.blobs, owner, self.identity.user, self._real(id)
+        )
 
     async def blob_exists(self, id: BlobId, account: Id | None = None) -> bool:
         async with self.read(account) as snapshot:
-            return bool(await blob_access.visible(snapshot, [id], self.identity.user))
+            return bool(await blob_access.visible(snapshot, [self._real(id)], self.identity.user))
+
+    def _real(self, id: str) -> BlobId:
+        """A blob may be named by its creation id in this request (RFC 9404 §4.1)."""
+        return self.created_ids.get(id[1:], id) if id.startswith("#") else id
 
     async def store_blob(self, data: bytes) -> Blob:
         return await self._scope.services.blobs.put(data, max_size=len(data))

@@ -15,7 +15,7 @@ from veredus.wire.types import Id, JsonObject
 async def get(ctx: Access, type: DataType, args: GetArguments) -> JsonObject:
     """The properties asked for of the records asked for."""
     names = _names(type, args.properties)
-    ids = None if args.ids is None else list(dict.fromkeys(args.ids))
+    ids = None if args.ids is None else list(dict.fromkeys(_created(ctx, id) for id in args.ids))
     most = ctx.limit("maxObjectsInGet")
     if ids is not None and len(ids) > most:
         raise MethodError.request_too_large(f"At most {most} ids in one call.")
@@ -39,6 +39,11 @@ async def shown(ctx: Access, snapshot: Snapshot, type: DataType, ids: Sequence[I
     assert type.shown is not None
     there = await snapshot.select(type.name, type.shown(ctx))
     return there if ids is None else [id for id in ids if id in set(there)]
+
+
+def _created(ctx: Access, id: str) -> Id:
+    """An id, which may be given as "#" and its creation id (§3.3)."""
+    return ctx.created_ids.get(id[1:], id) if id.startswith("#") else id
 
 
 def _names(type: DataType, asked: list[str] | None) -> list[str]:

@@ -127,7 +127,13 @@ async def _threads_of_mailboxes(tx: Transaction, mailboxes: Sequence[Id]) -> set
 
 
 async def _store_thread(tx: Transaction, thread: Id, emails: dict[Id, _Facts]) -> None:
-    if emails:
+    exists = len(emails) != 1 or bool(await tx.get("Thread", [thread], frozenset()))
+    if emails and exists:
+        try:
+            await tx.update("Thread", thread, {"emailIds": list(emails)})
+        except KeyError:  # all of its Emails are new
+            await tx.put("Thread", {"id": thread, "emailIds": list(emails)})
+    elif emails:
         await tx.put("Thread", {"id": thread, "emailIds": list(emails)})
     elif await tx.get("Thread", [thread], frozenset()):
         await tx.delete("Thread", thread)

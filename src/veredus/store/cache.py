@@ -6,7 +6,7 @@ may write.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeAlias
 
 from msgspec import Struct, field
@@ -25,6 +25,7 @@ _MAX_RESULTS = 64
 _RESULT_SIZE = 100
 _MAX_RESULT_IDS = 1000
 _MAX_QUESTION = 2000
+_MAX_SEEN = 5000
 
 
 class Known(Struct):
@@ -35,6 +36,9 @@ class Known(Struct):
     # By the question in words: as values, true and 1 would be the same.
     results: dict[str, Any] = field(default_factory=dict)
     size: int = 0
+    # Ids that were read once and not remembered: a second time they are, so that going through a whole
+    # mailbox neither costs more than reading it nor drives out what is read often.
+    seen: set[Id] = field(default_factory=set)
     # No longer in the cache, though a reader still holds it.
     forgotten: bool = False
 
@@ -49,6 +53,14 @@ class Known(Struct):
         for id in changed:
             for records in self.records.values():
                 records.pop(id, None)
+
+    def read_again(self, ids: Collection[Id]) -> set[Id]:
+        """Those of ``ids`` that were read before; the others have been now."""
+        again = self.seen.intersection(ids)
+        if len(self.seen) > _MAX_SEEN:
+            self.seen.clear()
+        self.seen.update(ids)
+        return again
 
     def of(self, names: Names) -> dict[Id, Struct]:
         if names not in self.records and len(self.records) >= _MAX_LISTS_OF_NAMES:

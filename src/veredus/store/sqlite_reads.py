@@ -69,15 +69,20 @@ class Reads:
         return self._remembered(type, known, ids, tuple(names))
 
     def _remembered(self, type: str, known: Known, ids: Sequence[Id], names: tuple[str, ...]) -> list[Struct]:
-        """Each record is decoded by itself, for it to keep no more than its own text alive."""
+        """What is to be remembered is decoded by itself, for it to keep no more than its own text alive."""
         assert self._cache is not None
         records = known.of(names)
         found: dict[Id, Any] = {id: records.get(id) for id in ids}
         if None not in found.values():
             return list(found.values())
-        one = projection.reader(names).one
-        for text in self._objects(self._layouts[type], [id for id in found if found[id] is None], names):
-            record = one(text)
+        reader, layout = projection.reader(names), self._layouts[type]
+        missing = [id for id in found if found[id] is None]
+        again = known.read_again(missing)
+        once = [id for id in missing if id not in again]
+        fresh: list[Any] = list(reader.read(self._objects(layout, once, names))) if once else []
+        found.update((record.id, record) for record in fresh)
+        for text in self._objects(layout, list(again), names) if again else ():
+            record = reader.one(text)
             found[record.id] = record
             self._cache.remember(known, names, record.id, record, len(text))
         return [record for record in found.values() if record is not None]
@@ -143,14 +148,16 @@ class Reads:
                 return [id for (id,) in self._db.rows(statement.sql, statement.values)]
             return self._first_of_each(statement, limit, offset)
 
-        ids = await self._once(type, repr((where, order, limit, offset, distinct)), run)
+        ids = await self._once(type, (where, order, limit, offset, distinct), run)
         return list(ids)
 
-    async def _once(self, type: str, question: str, run: Callable[[], T]) -> T:
+    async def _once(self, type: str, asked: tuple[object, ...], run: Callable[[], T]) -> T:
         """The answer that is remembered, or that of ``run``."""
         known = self._known(type)
         if known is None or self._cache is None:
             return await self._db.bounded(run)
+        # Not the values themselves: as keys true and 1 would be the same.
+        question = repr(asked)
         answer: T | None = known.results.get(question)
         if answer is None:
             answer = await self._db.bounded(run)
@@ -184,7 +191,7 @@ class Reads:
             statement = plan.count(wanted, self._db.number)
             return self._db.number(statement.sql, statement.values)
 
-        return await self._once(type, repr((where, distinct)), run)
+        return await self._once(type, (where, distinct), run)
 
     async def state(self, type: str) -> int:
         return self._state(type)[0]

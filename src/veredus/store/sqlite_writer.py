@@ -130,6 +130,10 @@ class Writer:
             except Unavailable as error:
                 batch.fail(str(error))
                 return
+            except BaseException:
+                # A mistake of ours; whoever waits must hear of it all the same.
+                batch.fail("the commit failed")
+                raise
             batch.committed.set_result(None)
             if self._wal_pages >= self._checkpoint_at:
                 await loop.run_in_executor(self._thread, self._checkpoint)
@@ -137,7 +141,7 @@ class Writer:
     def _commit_now(self) -> None:
         try:
             self._db.run("COMMIT")
-        except Unavailable:
+        except BaseException:
             self._rollback()
             raise
 

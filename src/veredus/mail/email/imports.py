@@ -69,7 +69,7 @@ class ImportMethod:
         }
 
     async def _prepare(self, ctx: Access, wanted: JsonObject) -> Prepared:
-        blob_id = wanted["blobId"]
+        blob_id = _resolved(ctx, wanted["blobId"])
         data = await ctx.load_blob(blob_id)
         if data is None:
             # Not blobNotFound: §4.8 names this error.
@@ -126,7 +126,7 @@ async def _follow(tx: Transaction, created: Any, ids: dict[Id, Id]) -> None:
 
 
 def _resolved(ctx: Access, id: str) -> Id:
-    """A Mailbox may be one that the same request created (RFC 8620 §5.3)."""
+    """A Mailbox or blob may be one that the same request created (RFC 8620 §5.3, RFC 9404 §4.1)."""
     return ctx.created_ids.get(id[1:], id) if id.startswith("#") else id
 
 

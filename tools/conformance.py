@@ -1,0 +1,249 @@
+"""Write docs/conformance.md from the tests: ``python -m tools.conformance``.
+
+A test says with ``pytest.mark.rfc("8621", "2.5")`` which section it proves, and with ``must`` or
+``should`` how strongly the RFC wants it; a mark on the module (``pytestmark``) is for its tests
+without one. What is missing is written by hand, below.
+"""
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "conformance.md"
+MARK = "<!-- The rest is written by `make docs`. -->\n"
+
+TITLES = {
+    "8620": "RFC 8620: The JSON Meta Application Protocol",
+    "8621": "RFC 8621: JMAP for Mail",
+    "9404": "RFC 9404: JMAP Blob Management Extension",
+    "9425": "RFC 9425: JMAP for Quotas",
+}
+
+# Number and title of each section that says something to a server; others may be cited as their parents.
+SECTIONS: dict[str, dict[str, str]] = {
+    "8620": {
+        "1.2": "The Id Data Type",
+        "1.3": "The Int and UnsignedInt Data Types",
+        "1.4": "The Date and UTCDate Data Types",
+        "1.5": "JSON as the Data Encoding Format",
+        "2": "The JMAP Session Resource",
+        "2.2": "Service Autodiscovery",
+        "3.1": "Making an API Request",
+        "3.2": "The Invocation Data Type",
+        "3.3": "The Request Object",
+        "3.4": "The Response Object",
+        "3.5": "Omitting Arguments",
+        "3.6.1": "Request-Level Errors",
+        "3.6.2": "Method-Level Errors",
+        "3.7": "References to Previous Method Results",
+        "3.8": "Localization of User-Visible Strings",
+        "3.9": "Security",
+        "3.10": "Concurrency",
+        "4": "The Core/echo Method",
+        "5": "Standard Methods and Naming Convention",
+        "5.1": "/get",
+        "5.2": "/changes",
+        "5.3": "/set",
+        "5.4": "/copy",
+        "5.5": "/query",
+        "5.6": "/queryChanges",
+        "5.7": "Examples",
+        "5.8": "Proxy Considerations",
+        "6": "Binary Data",
+        "6.1": "Uploading Binary Data",
+        "6.2": "Downloading Binary Data",
+        "6.3": "Blob/copy",
+        "7.1": "The StateChange Object",
+        "7.2": "PushSubscription",
+        "7.3": "Event Source",
+        "8": "Security Considerations",
+    },
+    "8621": {
+        "1.3": "Additions to the Capabilities Object",
+        "1.5": "Push",
+        "1.6": "Ids",
+        "2": "Mailboxes",
+        "2.1": "Mailbox/get",
+        "2.2": "Mailbox/changes",
+        "2.3": "Mailbox/query",
+        "2.4": "Mailbox/queryChanges",
+        "2.5": "Mailbox/set",
+        "3": "Threads",
+        "3.1": "Thread/get",
+        "3.2": "Thread/changes",
+        "4.1.1": "Emails: Metadata",
+        "4.1.2": "Emails: Header Field Parsed Forms",
+        "4.1.3": "Emails: Header Field Properties",
+        "4.1.4": "Emails: Body Parts",
+        "4.2": "Email/get",
+        "4.3": "Email/changes",
+        "4.4": "Email/query",
+        "4.4.1": "Email/query: Filtering",
+        "4.4.2": "Email/query: Sorting",
+        "4.4.3": "Email/query: Thread Collapsing",
+        "4.5": "Email/queryChanges",
+        "4.6": "Email/set",
+        "4.7": "Email/copy",
+        "4.8": "Email/import",
+        "4.9": "Email/parse",
+        "4.10": "Examples",
+        "5": "Search Snippets",
+        "5.1": "SearchSnippet/get",
+        "6": "Identities",
+        "7": "Email Submission",
+        "8": "Vacation Response",
+        "9": "Security Considerations",
+    },
+    "9404": {
+        "3.1": "urn:ietf:params:jmap:blob",
+        "4": "Blob Methods",
+        "4.1": "Blob/upload",
+        "4.2": "Blob/get",
+        "4.3": "Blob/lookup",
+    },
+    "9425": {
+        "2": "Addition to the Capabilities Object",
+        "3": "Sub-types of the Quota Data Type",
+        "4": "Quota",
+        "4.1": "Properties of the Quota Object",
+        "4.2": "Quota/get",
+        "4.3": "Quota/changes",
+        "4.4": "Quota/query",
+        "4.5": "Quota/queryChanges",
+        "6": "Push",
+    },
+}
+
+# What we do not do: RFC, section, in a sentence.
+MISSING: tuple[tuple[str, str, str], ...] = (
+    ("8620", "7.2", "No PushSubscription yet."),
+    ("8620", "7.3", "No event source yet."),
+    ("8621", "1.5", "No EmailDelivery state yet: there is no push."),
+    ("8621", "2", "isSubscribed is one for all users of a shared account, not one for each."),
+    ("8621", "2", "Rights are those of the account; no Mailbox is shared by itself."),
+    ("8621", "4.3", "Intermediate states give the oldest changes first, though newest first is recommended."),
+    ("8621", "4.4.1", "Whole words are matched: no prefixes, no stemming. Documents other than text are not searched."),
+    ("8621", "4.5", "upToId is accepted and not used: the response may be longer than it could be."),
+    ("8621", "6", "No Identity yet."),
+    ("8621", "7", "No EmailSubmission yet."),
+    ("8621", "8", "No VacationResponse yet."),
+    ("9425", "6", "No push yet."),
+)
+
+
+class Proof(NamedTuple):
+    """A test and what it proves. ``level``: "must", "should" or ""."""
+
+    rfc: str
+    section: str
+    path: str
+    test: str
+    level: str
+
+
+def proofs(root: Path = ROOT) -> Iterator[Proof]:
+    """Every test with an rfc mark, file by file."""
+    for path in sorted((root / "tests").rglob("test_*.py")):
+        source = path.read_text(encoding="utf-8")
+        if "rfc" in source:
+            yield from _of_module(ast.parse(source), path.relative_to(root).as_posix())
+
+
+def _of_module(module: ast.Module, path: str) -> Iterator[Proof]:
+    common: list[ast.expr] = []
+    for node in module.body:
+        if isinstance(node, ast.Assign) and any(_name(target) == "pytestmark" for target in node.targets):
+            common = node.value.elts if isinstance(node.value, ast.List | ast.Tuple) else [node.value]
+    for node in ast.walk(module):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            own = node.decorator_list
+            for rfc, section in _sections(own) or _sections(common):
+                yield Proof(rfc, section, path, node.name, _level(own) or _level(common))
+
+
+def _name(node: ast.expr) -> str:
+    """``c`` of ``a.b.c`` or ``c``."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _sections(marks: Iterable[ast.expr]) -> list[tuple[str, str]]:
+    found = []
+    for mark in marks:
+        if isinstance(mark, ast.Call) and _name(mark.func) == "rfc":
+            rfc, section = (argument.value for argument in mark.args if isinstance(argument, ast.Constant))
+            found.append((str(rfc), str(section)))
+    return found
+
+
+def _level(marks: Iterable[ast.expr]) -> str:
+    names = {_name(mark) for mark in marks}
+    return next((level for level in ("must", "should") if level in names), "")
+
+
+def unknown(found: Iterable[Proof]) -> list[str]:
+    """Tests that cite a section which the tables lack."""
+    return [
+        f"{proof.path}: RFC {proof.rfc} §{proof.section}"
+        for proof in found
+        if proof.section not in SECTIONS.get(proof.rfc, {})
+    ]
+
+
+def page() -> str:
+    """docs/conformance.md as it should be."""
+    found = list(proofs())
+    by_hand = PAGE.read_text(encoding="utf-8").partition(MARK)[0] if PAGE.exists() else "# Conformance\n\n"
+    return by_hand + MARK + "\n".join([*_summary(found), *_chapters(found)]).rstrip() + "\n"
+
+
+def _summary(found: list[Proof]) -> Iterator[str]:
+    yield "\n| | sections | with tests | tests | missing |\n|---|---|---|---|---|"
+    for rfc, sections in SECTIONS.items():
+        mine = [proof for proof in found if proof.rfc == rfc]
+        missing = sum(1 for number, _, _ in MISSING if number == rfc)
+        tested = len({proof.section for proof in mine})
+        yield f"| {TITLES[rfc]} | {len(sections)} | {tested} | {len(mine)} | {missing} |"
+
+
+def _chapters(found: list[Proof]) -> Iterator[str]:
+    for rfc, sections in SECTIONS.items():
+        yield f"\n## {TITLES[rfc]}"
+        for section, title in sections.items():
+            mine = [proof for proof in found if (proof.rfc, proof.section) == (rfc, section)]
+            missing = [text for number, where, text in MISSING if (number, where) == (rfc, section)]
+            if mine or missing:
+                yield f"\n### {section} {title}\n"
+                yield from (f"- **Missing:** {text}" for text in missing)
+                yield from _tests(mine)
+        bare = [f"{section} {title}" for section, title in sections.items() if not _is_told(found, rfc, section)]
+        if bare:
+            yield f"\nWithout a test of their own: {'; '.join(bare)}."
+
+
+def _is_told(found: list[Proof], rfc: str, section: str) -> bool:
+    return any((proof.rfc, proof.section) == (rfc, section) for proof in found) or any(
+        (number, where) == (rfc, section) for number, where, _ in MISSING
+    )
+
+
+def _tests(mine: list[Proof]) -> Iterator[str]:
+    for path in dict.fromkeys(proof.path for proof in mine):
+        yield f"- [{path.removeprefix('tests/')}](../{path})"
+        for proof in mine:
+            if proof.path == path:
+                level = f" ({proof.level.upper()})" if proof.level else ""
+                yield f"  - {proof.test.removeprefix('test_').replace('_', ' ')}{level}"
+
+
+def main() -> None:
+    wrong = unknown(proofs())
+    if wrong:
+        sys.exit("no such section in tools/conformance.py:\n" + "\n".join(wrong))
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
