@@ -42,8 +42,9 @@ fix: setup ## let the tools repair what they can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: setup ## write the reference parts of docs/cli.md and docs/configuration.md
+docs: setup ## write the reference parts of docs/cli.md, docs/configuration.md and docs/conformance.md
 	$(BIN)/python -m tools.docs
+	$(BIN)/python -m tools.conformance
 
 bench: setup ## measure, and write the table of docs/benchmarks.md
 	$(BIN)/python -m tools.bench $(ARGS)

@@ -21,7 +21,9 @@ USING = [
 
 
 @asynccontextmanager
-async def open_server(store: str, directory: Path, *, quota: Quota | None = None, **limits: Any) -> AsyncIterator[App]:
+async def open_server(
+    store: str, directory: Path, *, quota: Quota | None = None, **limits: Any
+) -> AsyncIterator[App]:
     """A server without sockets. ``limits``: other than the default ones, by the names of ``config.Limits``."""
     config = Config(
         hostname="mail.example.com",
@@ -104,7 +106,9 @@ class Jmap:
 
     async def refused(self, type: str, verb: str, what: Any, **args: Any) -> Any:
         """The SetError of one "create" (properties), "update" (id, patch) or "destroy" (id)."""
-        value = {"create": lambda: {"new": what}, "update": lambda: dict([what]), "destroy": lambda: [what]}[verb]()
+        value = {"create": lambda: {"new": what}, "update": lambda: dict([what]), "destroy": lambda: [what]}[
+            verb
+        ]()
         response = await self.call(f"{type}/set", **{verb: value}, **args)
         errors = response[{"create": "notCreated", "update": "notUpdated", "destroy": "notDestroyed"}[verb]]
         assert errors, response
@@ -126,7 +130,12 @@ class Jmap:
 
 def message(subject: str = "Hello", body: str = "Text.", **headers: str) -> bytes:
     """A plain message; header names with ``_`` for ``-``."""
-    fields = {"From": "Alice <alice@example.com>", "To": "bob@example.com", "Subject": subject, "MIME-Version": "1.0"}
+    fields = {
+        "From": "Alice <alice@example.com>",
+        "To": "bob@example.com",
+        "Subject": subject,
+        "MIME-Version": "1.0",
+    }
     fields["Content-Type"] = "text/plain; charset=utf-8"
     fields.update({name.replace("_", "-"): value for name, value in headers.items()})
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-from jmap import Jmap
 
+from jmap import Jmap
 from veredus.app import App
 from veredus.config.settings import Http, Lmtp
 from veredus.serving import serve
@@ -29,12 +29,16 @@ class Browser:
         headers = {"authorization": f"Bearer {token}"}
         self.client = httpx.AsyncClient(base_url=url, headers=headers, trust_env=False)
 
-    async def upload(self, data: bytes, type: str = "text/plain", account: str | None = None) -> httpx.Response:
+    async def upload(
+        self, data: bytes, type: str = "text/plain", account: str | None = None
+    ) -> httpx.Response:
         path = f"/jmap/upload/{account or self.account}/"
         return await self.client.post(path, content=data, headers={"content-type": type})
 
     async def download(self, blob: str, account: str | None = None) -> httpx.Response:
-        return await self.client.get(f"/jmap/download/{account or self.account}/{blob}/a.txt?accept=text/plain")
+        return await self.client.get(
+            f"/jmap/download/{account or self.account}/{blob}/a.txt?accept=text/plain"
+        )
 
 
 @asynccontextmanager

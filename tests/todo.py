@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from jmap import Jmap
-
 from veredus.app import App, open_app
 from veredus.config.settings import Blobs, Config, Limits, Quota, Storage
 from veredus.schema import DataType

@@ -125,7 +125,11 @@ MISSING: tuple[tuple[str, str, str], ...] = (
     ("8621", "2", "isSubscribed is one for all users of a shared account, not one for each."),
     ("8621", "2", "Rights are those of the account; no Mailbox is shared by itself."),
     ("8621", "4.3", "Intermediate states give the oldest changes first, though newest first is recommended."),
-    ("8621", "4.4.1", "Whole words are matched: no prefixes, no stemming. Documents other than text are not searched."),
+    (
+        "8621",
+        "4.4.1",
+        "Whole words are matched: no prefixes, no stemming. Documents other than text are not searched.",
+    ),
     ("8621", "4.5", "upToId is accepted and not used: the response may be longer than it could be."),
     ("8621", "6", "No Identity yet."),
     ("8621", "7", "No EmailSubmission yet."),
@@ -218,7 +222,9 @@ def _chapters(found: list[Proof]) -> Iterator[str]:
                 yield f"\n### {section} {title}\n"
                 yield from (f"- **Missing:** {text}" for text in missing)
                 yield from _tests(mine)
-        bare = [f"{section} {title}" for section, title in sections.items() if not _is_told(found, rfc, section)]
+        bare = [
+            f"{section} {title}" for section, title in sections.items() if not _is_told(found, rfc, section)
+        ]
         if bare:
             yield f"\nWithout a test of their own: {'; '.join(bare)}."
 

@@ -1,4 +1,4 @@
-"""Todo: what is to be done. The data type of the examples of RFC 8620 §5.7, with all that a plug-in can have."""
+"""Todo: what is to be done. The data type of RFC 8620 §5.7, with all that a plug-in can have."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -108,7 +108,9 @@ async def is_late(
 ) -> list[Mapping[str, Any]]:
     """isLate of many Todos at once."""
     now = ctx.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-    return [{"isLate": todo["due"] is not None and todo["due"] < now and not todo["isDone"]} for todo in records]
+    return [
+        {"isLate": todo["due"] is not None and todo["due"] < now and not todo["isDone"]} for todo in records
+    ]
 
 
 class DoneArguments(AccountArguments, kw_only=True):
@@ -149,7 +151,10 @@ TODO = DataType(
     computed=(Computed(("isLate",), ("due", "isDone"), is_late),),
     unique=(Unique(("slug",)),),
     text_fields=("title", "keywords"),
-    text_of=lambda todo: {"title": normalize(todo["title"]), "keywords": normalize(" ".join(todo["keywords"]))},
+    text_of=lambda todo: {
+        "title": normalize(todo["title"]),
+        "keywords": normalize(" ".join(todo["keywords"])),
+    },
     extra=(Method("Todo/done", DoneArguments, done, writes=True),),
     account_capability={"maxTodos": None},
 )

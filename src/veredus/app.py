@@ -23,7 +23,6 @@ from veredus.engine.api import Engine
 from veredus.engine.blobs import UPLOADS, load
 from veredus.engine.call import Services
 from veredus.engine.core import BLOB_COPY
-from veredus.engine.declaration import DeclarationError
 from veredus.engine.filters import compile_filter
 from veredus.engine.limits import Limits
 from veredus.engine.registry import Registry
@@ -38,7 +37,7 @@ from veredus.mail.snippet import SnippetMethod
 from veredus.mail.thread import THREAD
 from veredus.ports import BlobStore, Clock, Store
 from veredus.quota.type import QUOTA, charge, set_limits
-from veredus.schema import DataType, Method
+from veredus.schema import DataType, DeclarationError, Method
 from veredus.store.memory import MemoryStore
 from veredus.store.sqlite import SQLiteStore
 from veredus.store.sqlite_restore import rename_accounts

@@ -56,7 +56,9 @@ def test_a_restored_backup_is_the_same_under_new_ids(run: Runner, filled: str) -
 def test_same_ids_are_kept_when_asked_for(run: Runner, filled: str) -> None:
     run("backup", "create", "b")
     run("backup", "restore", "b", "--same-ids", "--data-dir", "new")
-    assert run("account", "show", "alice@example.com", "--data-dir", "new", "--json").json["account"] == filled
+    assert (
+        run("account", "show", "alice@example.com", "--data-dir", "new", "--json").json["account"] == filled
+    )
 
 
 @pytest.mark.usefixtures("filled")

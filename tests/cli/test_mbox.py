@@ -51,7 +51,7 @@ def test_quoting_is_undone_as_it_was_done(tmp_path: Path) -> None:
         (b"Status: RO\nX-Status: AF\n", {"$seen", "$answered", "$flagged"}, ("INBOX",)),
         (b"X-Status: T\n", {"$draft"}, ("INBOX",)),
         (b"Status: OD\n", set(), ("Trash",)),
-        (b"X-Keywords: Work, $Label1\n later \"bad\n", {"work", "$label1", "later"}, ("INBOX",)),
+        (b'X-Keywords: Work, $Label1\n later "bad\n', {"work", "$label1", "later"}, ("INBOX",)),
         (b"X-Mozilla-Status: 0005\n", {"$seen", "$flagged"}, ("INBOX",)),
         (b"X-Mozilla-Status: 0009\n", {"$seen"}, ("Trash",)),
         (b"Subject: Status: R\n", set(), ("INBOX",)),
@@ -81,7 +81,18 @@ def test_a_message_that_is_too_large_does_not_stop_the_others(
 ) -> None:
     monkeypatch.setattr(mbox, "MAX_MESSAGE", 2000)
     monkeypatch.setattr(mbox, "_PIECE", 512)
-    data = FROM + b"A: 1\n\n" + b"x" * 40 + b"\n\n" + FROM + b"A: 2\n\n" + b"y\n" * 5000 + b"\n" + FROM + b"A: 3\n\nz\n"
+    data = (
+        FROM
+        + b"A: 1\n\n"
+        + b"x" * 40
+        + b"\n\n"
+        + FROM
+        + b"A: 2\n\n"
+        + b"y\n" * 5000
+        + b"\n"
+        + FROM
+        + b"A: 3\n\nz\n"
+    )
     first, second, third = read(tmp_path, data)
     assert isinstance(first, Incoming) and isinstance(third, Incoming) and third.data == b"A: 3\r\n\r\nz\r\n"
     assert isinstance(second, Unreadable) and "larger than" in second.reason
@@ -89,7 +100,9 @@ def test_a_message_that_is_too_large_does_not_stop_the_others(
 
 
 LINES = st.lists(
-    st.sampled_from([b"", b"x", b"From ", b"From a Thu Jan 1 00:00:01 2015", b">From x", b">>From y", b"\rz"]),
+    st.sampled_from(
+        [b"", b"x", b"From ", b"From a Thu Jan 1 00:00:01 2015", b">From x", b">>From y", b"\rz"]
+    ),
     max_size=12,
 )
 

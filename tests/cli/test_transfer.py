@@ -81,7 +81,9 @@ def test_a_maildir_keeps_folders_and_flags(run: Runner) -> None:
     assert run("import", "maildir", "in", *TO).lines[-1]["imported"] == 4
     assert run("export", "maildir", "out", *FROM).code == 0
     found = {path.read_bytes().split()[1].decode(): path for path in Path("out").glob("**/cur/*")}
-    names = {subject: (path.parent.parent.name, path.name.partition(":2,")[2]) for subject, path in found.items()}
+    names = {
+        subject: (path.parent.parent.name, path.name.partition(":2,")[2]) for subject, path in found.items()
+    }
     assert names == {
         "new": ("out", ""),
         "flags": ("out", "FRS"),
@@ -100,7 +102,12 @@ def test_any_mailbox_name_can_be_a_folder(name: str) -> None:
 
 
 def test_a_folder_name_that_is_not_utf_7_is_taken_as_it_is() -> None:
-    assert [maildir.decode_name(name) for name in ("Café", "R&D", "&!!-", "&A-")] == ["Café", "R&D", "&!!-", "&A-"]
+    assert [maildir.decode_name(name) for name in ("Café", "R&D", "&!!-", "&A-")] == [
+        "Café",
+        "R&D",
+        "&!!-",
+        "&A-",
+    ]
 
 
 @pytest.mark.usefixtures("alice")

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from jmap import STORES, Jmap, new_user, open_server
 
+from jmap import STORES, Jmap, new_user, open_server
 from veredus.app import App
 
 

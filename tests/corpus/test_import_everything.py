@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jmap import new_user, open_server
 
 from corpus.mail_corpus import crlf, messages, needs_corpus
+from jmap import new_user, open_server
 
 pytestmark = [needs_corpus, pytest.mark.rfc("8621", "4.8"), pytest.mark.must, pytest.mark.timeout(600)]
 
@@ -29,7 +29,10 @@ async def check(jmap: Any, batch: list[tuple[str, bytes]], refused: dict[str, st
     paths, emails = {}, {}
     for n, (path, data) in enumerate(batch):
         paths[f"c{n}"] = path
-        emails[f"c{n}"] = {"blobId": await jmap.upload(data), "mailboxIds": {await jmap.mailbox("inbox"): True}}
+        emails[f"c{n}"] = {
+            "blobId": await jmap.upload(data),
+            "mailboxIds": {await jmap.mailbox("inbox"): True},
+        }
     start = time.monotonic()
     answers = (
         await jmap.request(

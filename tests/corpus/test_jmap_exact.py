@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jmap import Jmap, message, new_user, open_server
 
 from corpus.mail_corpus import CORPUS, crlf, needs_corpus, read, read_json
+from jmap import Jmap, message, new_user, open_server
 from veredus.config.settings import Quota
 
 pytestmark = needs_corpus
 
 FOLDER = "jmap-exact/james"
 CASES: dict[str, Any] = (
-    {case["suite"] + "." + case["test"]: case for case in read_json(f"{FOLDER}/cases.json")} if CORPUS.is_dir() else {}
+    {case["suite"] + "." + case["test"]: case for case in read_json(f"{FOLDER}/cases.json")}
+    if CORPUS.is_dir()
+    else {}
 )
 # Where James goes its own way or does more than RFC 8621, and we do not follow.
 _HTML = "James gives the text of an HTML part as its value; §4.1.4: the content as it is"
@@ -45,7 +47,17 @@ OURS: dict[str, str] = {
 AT = "2014-10-30T14:12:00Z"
 AFTER = "2014-10-15T00:00:00Z"
 # States and texts for people differ; the other two say what a server can do (RFC 8620 §5.5).
-OPEN = {"sessionState", "state", "oldState", "newState", "queryState", "description", "canCalculateChanges", "limit", "partId"}
+OPEN = {
+    "sessionState",
+    "state",
+    "oldState",
+    "newState",
+    "queryState",
+    "description",
+    "canCalculateChanges",
+    "limit",
+    "partId",
+}
 HOLE = re.compile(r"\{\{(.*?)\}\}")
 
 
@@ -100,7 +112,11 @@ class Player:
         self.holes: dict[str, str] = {}
 
     async def prepare(self) -> None:
-        holes = {"bobAccountId": self.jmap.account, "andreAccountId": self.other.account, "receivedAtString": AT}
+        holes = {
+            "bobAccountId": self.jmap.account,
+            "andreAccountId": self.other.account,
+            "receivedAtString": AT,
+        }
         holes["UTCDate(requestDate).asUTC.format(UTC_DATE_FORMAT)"] = AFTER
         holes["mailboxId()"] = holes["mailboxId"] = holes["id1()"] = await self.jmap.mailbox("inbox")
         holes["andreInboxId()"] = await self.other.mailbox("inbox")
@@ -108,7 +124,11 @@ class Player:
         for n, (data, at) in enumerate(seeds(self.case), 1):
             email = await owner.import_email(data, receivedAt=at)
             id = email["blobId"] if "Parse" in self.case["suite"] else email["id"]
-            for name in (f"messageId{n}", f"messageId{n}()", *(["messageId", "messageId()"] if n == 1 else [])):
+            for name in (
+                f"messageId{n}",
+                f"messageId{n}()",
+                *(["messageId", "messageId()"] if n == 1 else []),
+            ):
                 holes[name] = id
         for n, name in enumerate(self.case["eml"], 1):
             blob = await self.jmap.upload(written(name, epilogue=True))
@@ -137,7 +157,9 @@ class Player:
 
     def differences(self, path: str, expected: Any, found: Any) -> list[str]:
         if isinstance(expected, dict) and isinstance(found, dict):
-            wanted = {HOLE.sub(lambda m: self.holes.get(m[1], m[0]), key): value for key, value in expected.items()}
+            wanted = {
+                HOLE.sub(lambda m: self.holes.get(m[1], m[0]), key): value for key, value in expected.items()
+            }
             if path.endswith(".bodyValues"):
                 # By part ids, which are the server's own.
                 return self.differences(path + "!", list(wanted.values()), list(found.values()))
@@ -152,7 +174,9 @@ class Player:
             ]
         if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
             pairs = zip(expected, found, strict=True)
-            return [problem for n, pair in enumerate(pairs) for problem in self.differences(f"{path}[{n}]", *pair)]
+            return [
+                problem for n, pair in enumerate(pairs) for problem in self.differences(f"{path}[{n}]", *pair)
+            ]
         if isinstance(expected, str) and isinstance(found, str) and (hole := HOLE.search(expected)):
             # An id that we know must be that; others (made by the call, or of parts) are the server's own.
             known = self.holes.get(hole[1]) if expected == hole[0] and path.endswith("]") else None

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jmap import STORES, message, new_user, open_server
 
 from corpus.mail_corpus import CORPUS, crlf, needs_corpus
+from jmap import STORES, message, new_user, open_server
 
 pytestmark = [needs_corpus, pytest.mark.rfc("8621", "4.4.1"), pytest.mark.should]
 
@@ -45,5 +45,7 @@ async def test_words_names_and_addresses_are_found(store: str, tmp_path: Path) -
         for path in paths:
             email = await jmap.import_email(crlf(path.with_suffix(".eml").read_bytes()))
             document = json.loads(path.read_text("utf-8"))
-            missed = [one for one in searches(document) if email["id"] not in await jmap.query("Email", filter=one)]
+            missed = [
+                one for one in searches(document) if email["id"] not in await jmap.query("Email", filter=one)
+            ]
             assert missed == [], path.name

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jmap import STORES, Jmap, new_user, open_server
 
 from corpus.mail_corpus import CORPUS, crlf, needs_corpus, read_json
+from jmap import STORES, Jmap, new_user, open_server
 
 pytestmark = [needs_corpus, pytest.mark.rfc("8621", "3"), pytest.mark.should]
 

@@ -26,8 +26,8 @@ Copies = dict[str, Copy]
 async def copied(client: HttpJmap) -> Copies:
     """All that the account holds."""
     copies = {}
-    for type in _TYPES:
-        response = await client.call(f"{type}/get", ids=None, **({"properties": _EMAIL} if type == "Email" else {}))
+    gets = [(f"{type}/get", {"ids": None, **({"properties": _EMAIL} if type == "Email" else {})}) for type in _TYPES]
+    for type, response in zip(_TYPES, await client.calls(gets), strict=True):
         copies[type] = Copy(response["state"], {record["id"]: record for record in response["list"]})
     return copies
 
@@ -47,8 +47,9 @@ async def check_whole(client: HttpJmap, now: Copies) -> None:
     _check_counters(emails, mailboxes, threads)
     used = {quota["resourceType"]: quota["used"] for quota in now["Quota"].records.values()}
     assert used == {"count": len(emails), "octets": sum(email["size"] for email in emails.values())}
-    for id in mailboxes:
-        found = (await client.call("Email/query", filter={"inMailbox": id}))["ids"]
+    found_in = await client.calls([("Email/query", {"filter": {"inMailbox": id}}) for id in mailboxes])
+    for id, response in zip(mailboxes, found_in, strict=True):
+        found = response["ids"]
         assert sorted(found) == sorted(email["id"] for email in emails.values() if id in email["mailboxIds"])
     # The full text is indexed in the transaction that stores the Email.
     assert sorted((await client.call("Email/query", filter={"body": "words"}))["ids"]) == sorted(emails)

@@ -1,6 +1,7 @@
 """Clients over real sockets: JMAP over HTTP, and mail by LMTP or SMTP."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -37,18 +38,28 @@ class HttpJmap:
         self.account = session["primaryAccounts"]["urn:ietf:params:jmap:mail"]
         return session
 
-    async def response(self, method: str, /, **args: Any) -> tuple[str, Any]:
-        """Name and arguments of the response to one call."""
-        call = [method, {"accountId": self.account, **args}, "c"]
-        answer = await self.http.post("/jmap", json={"using": USING, "methodCalls": [call]})
+    async def responses(self, calls: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str, Any]]:
+        """Names and arguments of the responses to one request."""
+        invocations = [[name, {"accountId": self.account, **args}, "c"] for name, args in calls]
+        answer = await self.http.post("/jmap", json={"using": USING, "methodCalls": invocations})
         answer.raise_for_status()
-        [[name, response, _]] = answer.json()["methodResponses"]
-        return name, response
+        return [(name, response) for name, response, _ in answer.json()["methodResponses"]]
+
+    async def calls(self, calls: Sequence[tuple[str, dict[str, Any]]]) -> list[Any]:
+        """The responses to one request, of which none may be an error."""
+        responses = await self.responses(calls)
+        for (method, _), (name, response) in zip(calls, responses, strict=True):
+            assert name == method, response
+        return [response for _, response in responses]
 
     async def call(self, method: str, /, **args: Any) -> Any:
         """The response to one call, which must not be an error."""
-        name, response = await self.response(method, **args)
-        assert name == method, response
+        return (await self.calls([(method, args)]))[0]
+
+    async def error(self, method: str, /, **args: Any) -> Any:
+        """The error that one call must give."""
+        [(name, response)] = await self.responses([(method, args)])
+        assert name == "error", response
         return response
 
     async def upload(self, data: bytes) -> str:

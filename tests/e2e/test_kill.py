@@ -16,6 +16,7 @@ from e2e.checks import Copies, Listing, check_replay, check_splice, check_state,
 from e2e.clients import HttpJmap
 from e2e.load import LOST, Mail, Model, Worker
 from e2e.process import ServerProcess
+from veredus.app import App
 
 _DEFAULT = 8
 # Read here: the settings of the machine are taken away from the tests themselves.
@@ -33,6 +34,8 @@ class Account:
         self.chance = random.Random(f"{seed} {address}")
         self.workers = [Worker(f"{address[0]}{n}", address, random.Random(f"{seed} {address} {n}")) for n in range(_WORKERS)]
         self.inbox = ""
+        # Of the last check.
+        self.now: Copies = {}
         self.copies: list[Copies] = []
         self.listings: list[Listing] = []
 
@@ -77,21 +80,20 @@ class Account:
             for type, states in worker.states.items():
                 for state in {*self.chance.sample(states, min(3, len(states))), *states[-1:]}:
                     await check_state(client, type, state, now)
-        for past in self.copies:
-            await check_replay(client, past, now, self.chance.choice([1, 7, None]))
-        for past_listing in self.listings:
+        for past in self.chance.sample(self.copies, min(3, len(self.copies))):
+            await check_replay(client, past, now, self.chance.choice([5, 50, None]))
+        for past_listing in self.listings[-3:]:
             await check_splice(client, self.inbox, past_listing)
         await client.close()
-        await self._check_blobs(server, now)
+        self.now = now
 
-    async def _check_blobs(self, server: ServerProcess, now: Copies) -> None:
-        async with server.opened() as app:
-            assert await app.store.check() == []
-            for email in now["Email"].records.values():
-                assert await app.blobs.size(email["blobId"]) == email["size"]
-                data = await app.blobs.get(email["blobId"])
-                assert data is not None
-                assert email["messageId"][0].encode() in data
+    async def check_blobs(self, app: App) -> None:
+        """Every Email has its message."""
+        for email in self.now["Email"].records.values():
+            data = await app.blobs.get(email["blobId"])
+            assert data is not None
+            assert len(data) == email["size"]
+            assert email["messageId"][0].encode() in data
 
 
 def _reconcile(worker: Worker, now: Copies) -> None:
@@ -134,9 +136,14 @@ async def _prepared(directory: Path) -> tuple[ServerProcess, list[Account]]:
 
 
 async def _kill_under_load(server: ServerProcess, accounts: list[Account], after_s: float) -> None:
+    """``after_s``: from the first change on."""
+    workers = [worker for account in accounts for worker in account.workers]
+    before = sum(worker.acknowledged for worker in workers)
     async with asyncio.TaskGroup() as tasks:
         for account in accounts:
             tasks.create_task(account.work(server))
+        while sum(worker.acknowledged for worker in workers) == before:
+            await asyncio.sleep(0.01)
         await asyncio.sleep(after_s)
         await server.kill()
 
@@ -148,6 +155,15 @@ async def _restart(server: ServerProcess, chance: random.Random) -> None:
         await asyncio.sleep(chance.random() * 1.5)
         await server.kill()
     await server.start()
+
+
+async def _check(server: ServerProcess, accounts: list[Account]) -> None:
+    for account in accounts:
+        await account.check(server)
+    async with server.opened() as app:
+        assert await app.store.check() == []
+        for account in accounts:
+            await account.check_blobs(app)
 
 
 @pytest.mark.timeout(120 + 20 * KILLS)
@@ -167,10 +183,9 @@ async def _kill_often(server: ServerProcess, accounts: list[Account]) -> None:
         await account.find_inbox(server.url)
     done = 0
     for round in range(KILLS):
-        await _kill_under_load(server, accounts, 0.1 + chance.random() * 0.9)
+        await _kill_under_load(server, accounts, chance.random())
         await _restart(server, chance)
-        for account in accounts:
-            await account.check(server)
+        await _check(server, accounts)
         done = sum(worker.acknowledged for account in accounts for worker in account.workers)
         print(f"kill {round + 1}: {done} changes acknowledged so far, all there", flush=True)
     assert done > 10 * KILLS

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-import veredus.app as app
+from veredus import app
 from veredus.conditions import Order
-from veredus.engine.declaration import DeclarationError
 from veredus.engine.registry import Registry
 from veredus.schema import (
     BlobRef,
     Computed,
     DataType,
+    DeclarationError,
     Hooks,
     Id,
     Indexed,
@@ -136,7 +136,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "hooks class": ({"hooks": Hooks}, "hooks must be an object"),
     "method name": ({"extra": (Method("Other/do", AccountArguments, nothing),)}, "must be called Thing/..."),
     "method arguments": ({"extra": (Method("Thing/do", Free, nothing),)}, "must extend AccountArguments"),
-    "method run": ({"extra": (Method("Thing/do", AccountArguments, print),)}, "run must be an async function"),
+    "method run": (
+        {"extra": (Method("Thing/do", AccountArguments, print),)},
+        "run must be an async function",
+    ),
     "method twice": ({"extra": (Method("Thing/get", AccountArguments, nothing),)}, "two methods"),
 }
 
@@ -212,5 +215,7 @@ def test_the_server_ends_with_one_line(tmp_path: Path) -> None:
     env = {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=env, check=False)
     assert done.returncode != 0
-    assert done.stderr.strip().splitlines()[-1:] == ["veredus: Bad: the filter a reads 'b', which is no property"]
+    assert done.stderr.strip().splitlines()[-1:] == [
+        "veredus: Bad: the filter a reads 'b', which is no property"
+    ]
     assert "Traceback" not in done.stderr

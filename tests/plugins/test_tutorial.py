@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from jmap import STORES, Jmap
 from todo import todo_server
-
 from veredus.schema import DataType
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "plugins.md"
@@ -51,7 +51,9 @@ async def test_the_smallest_one_has_all_six_methods(tmp_path: Path) -> None:
         assert (await user.call("Bookmark/query"))["ids"] == [made["id"]]
         assert (await user.call("Bookmark/changes", sinceState="0"))["created"] == [made["id"]]
         assert (await user.call("Bookmark/queryChanges", sinceQueryState="0"))["added"]
-        assert (await user.error("Bookmark/copy", fromAccountId="x", create={}))["type"] == "fromAccountNotFound"
+        assert (await user.error("Bookmark/copy", fromAccountId="x", create={}))[
+            "type"
+        ] == "fromAccountNotFound"
 
 
 async def test_hooks_fill_in_and_refuse(user: Jmap) -> None:
@@ -60,7 +62,10 @@ async def test_hooks_fill_in_and_refuse(user: Jmap) -> None:
     assert made["host"] == "a.example"
     assert made["created"].endswith("Z")
     assert "createdBy" not in made
-    for given, name in (({"url": "ftp://x"}, "url"), ({"url": "https://b.example", "seeAlso": ["x"]}, "seeAlso")):
+    for given, name in (
+        ({"url": "ftp://x"}, "url"),
+        ({"url": "https://b.example", "seeAlso": ["x"]}, "seeAlso"),
+    ):
         response = await user.call("Bookmark/set", create={"b": given})
         assert response["notCreated"]["b"]["properties"] == [name]
     again = await user.call("Bookmark/set", create={"b": {"url": "https://a.example/x"}})

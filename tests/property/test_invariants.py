@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from jmap import STORES, Jmap, message, new_user, open_server
 
 NEWEST = [{"property": "receivedAt", "isAscending": False}]
@@ -56,7 +57,13 @@ class History:
             ("Email", {"filter": {"allInThreadHaveKeyword": "work"}, "sort": [{"property": "subject"}]}),
             ("Email", {"filter": {"subject": "a"}, "sort": [{"property": "size"}]}),
             ("Email", {"sort": [{"property": "hasKeyword", "keyword": "$seen"}, *NEWEST]}),
-            ("Email", {"sort": [{"property": "someInThreadHaveKeyword", "keyword": "work"}], "collapseThreads": True}),
+            (
+                "Email",
+                {
+                    "sort": [{"property": "someInThreadHaveKeyword", "keyword": "work"}],
+                    "collapseThreads": True,
+                },
+            ),
             ("Mailbox", {"sort": BY_NAME}),
             ("Mailbox", {"filter": {"hasAnyRole": True}, "sort": [{"property": "sortOrder"}]}),
             ("Mailbox", {"sort": BY_NAME, "sortAsTree": True}),
@@ -116,7 +123,9 @@ class History:
 
     async def end_trash(self) -> None:
         if "trash" in self.boxes:
-            done = await self.jmap.call("Mailbox/set", destroy=[self.boxes["trash"]], onDestroyRemoveEmails=True)
+            done = await self.jmap.call(
+                "Mailbox/set", destroy=[self.boxes["trash"]], onDestroyRemoveEmails=True
+            )
             if done["destroyed"]:
                 del self.boxes["trash"]
 

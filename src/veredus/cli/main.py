@@ -80,8 +80,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         _end(f"veredus: {about}{error.strerror or error}", EXIT_FAILURE)
     except Exception as error:
         from veredus.ports import Unavailable
+        from veredus.schema import DeclarationError
 
-        if not isinstance(error, Unavailable):
+        if not isinstance(error, Unavailable | DeclarationError):
             raise  # a bug: its traceback is what a report needs
         _end(f"veredus: {error}", EXIT_FAILURE)
     raise AssertionError("typer ends the process")

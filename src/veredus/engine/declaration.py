@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from veredus.conditions import All, Any_, Condition, Item, Not, Order, Same, Text
-from veredus.schema import ALL, DataType, Hooks, Mark, Method, Object, standard_arguments
+from veredus.schema import ALL, DataType, DeclarationError, Hooks, Mark, Method, Object, standard_arguments
 from veredus.wire.arguments import (
     AccountArguments,
     Arguments,
@@ -29,10 +29,6 @@ _ARGUMENTS = {
 }
 # One of these is of the type that a filter wants, so that it shows which properties it reads.
 _PROBES: tuple[Any, ...] = ("x", "2026-01-01T00:00:00Z", 0, True, None, ["x"], {})
-
-
-class DeclarationError(ValueError):
-    """A data type is declared wrongly; the message names it."""
 
 
 def check(type: DataType) -> None:

@@ -8,14 +8,14 @@ from msgspec import Struct
 from veredus.engine.changes import changes
 from veredus.engine.copy import copy
 from veredus.engine.core import echo
-from veredus.engine.declaration import DeclarationError, check, check_capability, check_method
+from veredus.engine.declaration import check, check_capability, check_method
 from veredus.engine.get import get
 from veredus.engine.query import query
 from veredus.engine.query_changes import query_changes
 from veredus.engine.session import CORE, Capability
 from veredus.engine.set import set_records
 from veredus.ports import Table
-from veredus.schema import Access, DataType, Method, Verb, standard_arguments
+from veredus.schema import Access, DataType, DeclarationError, Method, Verb, standard_arguments
 
 Run = Callable[[Access, Any], Awaitable[Any]]
 

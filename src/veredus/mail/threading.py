@@ -25,7 +25,7 @@ Reindex = Callable[[JsonObject], Awaitable[dict[str, str]]]
 
 
 def thread_keys(email: JsonObject) -> list[str]:
-    """What the Email may have in common with others of its thread: message ids hashed with the base subject."""
+    """What Emails of one thread have in common: message ids, each hashed with the base subject."""
     ids: list[str] = []
     for name in ("messageId", "inReplyTo", "references"):
         ids.extend(email.get(name) or ())

@@ -159,6 +159,10 @@ class Unsupported(ValueError):
     """A filter or sort that the server knows but cannot do (unsupportedFilter, unsupportedSort)."""
 
 
+class DeclarationError(ValueError):
+    """A data type is declared wrongly; the message names it. Raised when a server starts."""
+
+
 # A FilterCondition's property: its JSON value -> a Condition. ValueError: the value is not of the
 # right type (invalidArguments); Unsupported: unsupportedFilter.
 Filter: TypeAlias = Callable[[Any], Condition]

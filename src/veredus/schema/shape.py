@@ -84,7 +84,7 @@ class Property(Struct, frozen=True, dict=True):
 
     @cached_property
     def _box(self) -> type[Struct]:
-        """A Struct with one field of the type: msgspec looks up a class at once, an annotation each time anew."""
+        """A Struct with one field of the type: msgspec looks up a class faster than an annotation."""
         return msgspec.defstruct("Box", [("value", self.type)])
 
     @cached_property

@@ -46,8 +46,10 @@ def splice(first: bytes, second: bytes) -> bytes:
 
 
 class Picker:
-    """Decodes joined JSON objects to dicts with ``id`` and those of some names that are there; the other members
-    are passed over undecoded, which for a few of many costs a third."""
+    """Decodes joined JSON objects to dicts with ``id`` and those of some names that are there.
+
+    The other members are passed over undecoded, which for a few of many costs a third.
+    """
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names = tuple(name for name in names if name != "id")

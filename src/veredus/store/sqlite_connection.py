@@ -39,8 +39,11 @@ class Connection:
     """Used by one task at a time."""
 
     def __init__(self, path: str, *, busy_timeout_ms: int = 5000, interruptible: bool = True) -> None:
-        """``interruptible``: False for the one that writes. A selection there may have to write what a full-text
-        index holds back, and to be stopped in the middle of that would damage the index."""
+        """``interruptible``: False for the one that writes.
+
+        A selection there may have to write what a full-text index holds back; stopped in the middle of that, the
+        index would be damaged.
+        """
         self._deadline = float("inf")
         try:
             self.db = apsw.Connection(path, statementcachesize=256)

@@ -7,7 +7,6 @@ before it are in it.
 
 import asyncio
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import apsw
@@ -15,6 +14,7 @@ import structlog
 
 from veredus.ports import Unavailable
 from veredus.store.sqlite_connection import Connection
+from veredus.store.worker import Worker
 
 # In pages of the WAL; 8 MB.
 _CHECKPOINT_EVERY = 1000
@@ -49,7 +49,7 @@ class Writer:
         self._db = connection
         self._lock = asyncio.Lock()
         self._batch: _Batch | None = None
-        self._thread = ThreadPoolExecutor(1, "veredus-commit")
+        self._thread = Worker("veredus-commit")
         self._committing: set[asyncio.Task[None]] = set()
         self._closed = False
         self._wal_pages = 0
@@ -120,13 +120,12 @@ class Writer:
             self._db.run("ROLLBACK")
 
     async def _commit(self, batch: _Batch) -> None:
-        loop = asyncio.get_running_loop()
         async with self._lock:
             if self._batch is not batch:
                 return
             self._batch = None
             try:
-                await loop.run_in_executor(self._thread, self._commit_now)
+                await self._thread.call(self._commit_now)
             except Unavailable as error:
                 batch.fail(str(error))
                 return
@@ -136,7 +135,7 @@ class Writer:
                 raise
             batch.committed.set_result(None)
             if self._wal_pages >= self._checkpoint_at:
-                await loop.run_in_executor(self._thread, self._checkpoint)
+                await self._thread.call(self._checkpoint)
 
     def _commit_now(self) -> None:
         try:
@@ -162,5 +161,5 @@ class Writer:
         self._closed = True
         await asyncio.gather(*self._committing)
         async with self._lock:
-            self._thread.shutdown()
+            self._thread.close()
             self._db.close()

@@ -20,7 +20,7 @@ _PART = re.compile(r"(B[a-z2-7]{52})-([bqui])-(\d{1,12})-(\d{1,12})\Z")
 
 
 class Part(Struct, frozen=True):
-    """Bytes ``[start, end)`` of the stored blob ``whole``, to be decoded from ``encoding`` (None: all, as it is)."""
+    """Bytes ``[start, end)`` of the stored blob ``whole``, to be decoded from ``encoding`` (None: all)."""
 
     whole: BlobId
     encoding: str | None = None

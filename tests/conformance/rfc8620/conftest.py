@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from jmap import Jmap
 from todo import CAPABILITY, todo_server, todo_user
-
 from veredus.app import App
 
 

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from jmap import Jmap
 from todo import create
 

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from jmap import Jmap
 
+from jmap import Jmap
 from veredus.wire.errors import RequestError
 
 pytestmark = pytest.mark.rfc("8620", "1.5")

@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import pytest
+
 from jmap import Jmap
 from todo import CAPABILITY
-
 from veredus.app import App
 
 pytestmark = pytest.mark.rfc("8620", "2")

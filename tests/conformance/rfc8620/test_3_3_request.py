@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from jmap import USING, Jmap
 
+from jmap import USING, Jmap
 from veredus.wire.errors import RequestError
 
 pytestmark = pytest.mark.rfc("8620", "3.3")

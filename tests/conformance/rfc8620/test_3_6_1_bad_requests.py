@@ -5,9 +5,9 @@ from typing import Any
 
 import httpx
 import pytest
+
 from jmap import Jmap
 from sockets import browsers
-
 from veredus.app import App
 
 pytestmark = pytest.mark.rfc("8620", "3.6.1")
@@ -65,5 +65,13 @@ async def test_huge_values_are_no_trouble(app: App, jmap: Jmap) -> None:
     async with browsers(app, jmap) as (alice,):
         body = json.dumps({"using": jmap.using, "methodCalls": calls}).encode()
         responses = (await post(alice.client, body)).json()["methodResponses"]
-    assert [r[0] for r in responses] == ["Todo/get", "Todo/query", "error", "error", "error", "error", "Core/echo"]
+    assert [r[0] for r in responses] == [
+        "Todo/get",
+        "Todo/query",
+        "error",
+        "error",
+        "error",
+        "error",
+        "Core/echo",
+    ]
     assert all(len(json.dumps(r)) < 2000 for r in responses[2:6]), "errors do not repeat what was sent"

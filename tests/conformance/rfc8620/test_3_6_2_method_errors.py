@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from jmap import Jmap
 from todo import TODO, create, todo_server, todo_user
-
 from veredus.app import App
 from veredus.ports import Unavailable
 from veredus.schema import Hooks

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from jmap import Jmap, message
 from todo import create
 
@@ -18,7 +19,11 @@ async def resolve(jmap: Jmap, document: Any, path: Any, **reference: Any) -> Any
 
 
 DOCUMENT = {
-    "list": [{"id": "1", "ids": ["a", "b"], "n": 1}, {"id": "2", "ids": [], "n": None}, {"id": "3", "ids": ["c"]}],
+    "list": [
+        {"id": "1", "ids": ["a", "b"], "n": 1},
+        {"id": "2", "ids": [], "n": None},
+        {"id": "3", "ids": ["c"]},
+    ],
     "matrix": [[[1, 2], [3]], [[4]]],
     "empty": [],
     "": "no name",
@@ -131,7 +136,11 @@ async def test_both_forms_of_one_argument_are_invalid(jmap: Jmap) -> None:
 
 async def test_the_first_response_of_a_call_id_counts(jmap: Jmap) -> None:
     reference = {"resultOf": "a", "name": "Core/echo", "path": "/n"}
-    calls = [["Core/echo", {"n": 1}, "a"], ["Core/echo", {"n": 2}, "a"], ["Core/echo", {"#n": reference}, "b"]]
+    calls = [
+        ["Core/echo", {"n": 1}, "a"],
+        ["Core/echo", {"n": 2}, "a"],
+        ["Core/echo", {"#n": reference}, "b"],
+    ]
     assert (await jmap.request(*calls))["methodResponses"][2][1] == {"n": 1}
 
 
@@ -143,7 +152,9 @@ async def test_an_error_is_a_response_of_the_name_error(jmap: Jmap) -> None:
 
 async def test_only_the_top_level_of_arguments_has_references(jmap: Jmap) -> None:
     reference = {"resultOf": "a", "name": "Core/echo", "path": "/n"}
-    response = await jmap.request(["Core/echo", {"n": 1}, "a"], ["Core/echo", {"deep": {"#n": reference}}, "b"])
+    response = await jmap.request(
+        ["Core/echo", {"n": 1}, "a"], ["Core/echo", {"deep": {"#n": reference}}, "b"]
+    )
     assert response["methodResponses"][1][1] == {"deep": {"#n": reference}}
 
 

@@ -1,6 +1,7 @@
 """Foo/get (RFC 8620 §5.1)."""
 
 import pytest
+
 from jmap import Jmap
 from todo import create
 
@@ -40,7 +41,11 @@ async def test_the_id_always_comes_and_nothing_else_unasked(jmap: Jmap) -> None:
     assert await jmap.get("Todo", id, properties=[]) == {"id": id}
     assert await jmap.get("Todo", id, properties=["id"]) == {"id": id}
     assert await jmap.get("Todo", id, properties=["title", "title"]) == {"id": id, "title": "a"}
-    assert await jmap.get("Todo", id, properties=["isLate", "due"]) == {"id": id, "isLate": False, "due": None}
+    assert await jmap.get("Todo", id, properties=["isLate", "due"]) == {
+        "id": id,
+        "isLate": False,
+        "due": None,
+    }
 
 
 async def test_null_properties_are_all_but_internal_ones(jmap: Jmap) -> None:

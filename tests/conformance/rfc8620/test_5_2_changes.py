@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from jmap import Jmap
 from todo import create
 
@@ -58,7 +59,9 @@ async def test_pages_lead_to_the_current_state(jmap: Jmap, size: int) -> None:
     old = await create(jmap, *"abc")
     since = await state(jmap)
     new = await create(jmap, *"defg")
-    await jmap.call("Todo/set", update={old[0]: {"title": "A"}, new[0]: {"title": "D"}}, destroy=[old[1], new[1]])
+    await jmap.call(
+        "Todo/set", update={old[0]: {"title": "A"}, new[0]: {"title": "D"}}, destroy=[old[1], new[1]]
+    )
     known = set(old)
     while True:
         response = await jmap.call("Todo/changes", sinceState=since, maxChanges=size)

@@ -4,6 +4,7 @@ import random
 import time
 
 import pytest
+
 from jmap import Jmap
 from todo import create
 
@@ -104,7 +105,9 @@ async def test_unknown_creation_ids_are_not_found(jmap: Jmap) -> None:
 
 async def test_creation_ids_as_keys_of_a_patch(jmap: Jmap) -> None:
     (id,) = await create(jmap, "a")
-    response = await jmap.call("Todo/set", create={"k": {"title": "k"}}, update={id: {"notes": {"#k": "see"}}})
+    response = await jmap.call(
+        "Todo/set", create={"k": {"title": "k"}}, update={id: {"notes": {"#k": "see"}}}
+    )
     assert (await jmap.get("Todo", id))["notes"] == {response["created"]["k"]["id"]: "see"}
 
 
@@ -128,7 +131,9 @@ async def test_the_first_of_two_equal_ones_stays(jmap: Jmap) -> None:
     error = response["notCreated"]["b"]
     assert error["type"] == "alreadyExists"
     assert error["existingId"]
-    other = await jmap.call("Todo/set", create={"d": {"title": "d", "slug": "s"}, "e": {"title": "e", "slug": None}})
+    other = await jmap.call(
+        "Todo/set", create={"d": {"title": "d", "slug": "s"}, "e": {"title": "e", "slug": None}}
+    )
     assert other["notCreated"]["d"]["existingId"] == response["created"]["a"]["id"]
     assert set(other["created"]) == {"e"}
 
@@ -151,7 +156,9 @@ async def test_a_name_that_a_destroyed_record_had_is_free(jmap: Jmap) -> None:
 
 async def test_a_thousand_conflicts_take_no_long_time(jmap: Jmap) -> None:
     started = time.perf_counter()
-    response = await jmap.call("Todo/set", create={f"c{n}": {"title": "x", "slug": "same"} for n in range(1000)})
+    response = await jmap.call(
+        "Todo/set", create={f"c{n}": {"title": "x", "slug": "same"} for n in range(1000)}
+    )
     assert len(response["created"]) == 1
     assert len(response["notCreated"]) == 999
     assert time.perf_counter() - started < 10

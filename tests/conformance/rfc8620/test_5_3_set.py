@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from jmap import Jmap
 from todo import create
 
@@ -42,11 +43,15 @@ async def test_the_answer_has_what_the_client_did_not_send(jmap: Jmap) -> None:
     sent = {"priority", "due"}
     assert made == {name: value for name, value in whole.items() if name not in sent}
     assert made["title"] == "a", "the server corrected it"
-    assert [response[name] for name in ("updated", "destroyed", "notCreated", "notUpdated", "notDestroyed")] == [None] * 5
+    assert [
+        response[name] for name in ("updated", "destroyed", "notCreated", "notUpdated", "notDestroyed")
+    ] == [None] * 5
 
 
 async def test_null_is_the_default_of_a_property_that_has_one(jmap: Jmap) -> None:
-    made = (await jmap.call("Todo/set", create={"t": {"title": "a", "keywords": None, "priority": None}}))["created"]["t"]
+    made = (await jmap.call("Todo/set", create={"t": {"title": "a", "keywords": None, "priority": None}}))[
+        "created"
+    ]["t"]
     assert (made["keywords"], made["priority"]) == ({}, 0)
     id = made["id"]
     await jmap.call("Todo/set", update={id: {"keywords": {"x": True}, "priority": 5}})
@@ -127,7 +132,13 @@ async def test_an_update_is_done_wholly_or_not_at_all(jmap: Jmap) -> None:
 
 async def test_patches_reach_into_maps(jmap: Jmap) -> None:
     (id,) = await create(jmap, "a", keywords={"x": True, "y": True})
-    patch = {"keywords/x": None, "keywords/gone": None, "keywords/a~1b": True, "keywords/m~0n": True, "notes/k": "#x"}
+    patch = {
+        "keywords/x": None,
+        "keywords/gone": None,
+        "keywords/a~1b": True,
+        "keywords/m~0n": True,
+        "notes/k": "#x",
+    }
     await jmap.call("Todo/set", update={id: patch})
     todo = await jmap.get("Todo", id)
     assert todo["keywords"] == {"y": True, "a/b": True, "m~n": True}

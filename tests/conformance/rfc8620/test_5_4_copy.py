@@ -1,6 +1,7 @@
 """Foo/copy (RFC 8620 §5.4)."""
 
 import pytest
+
 from jmap import Jmap
 from todo import create
 
@@ -76,7 +77,9 @@ async def test_originals_of_the_successful_ones_are_destroyed(jmap: Jmap, second
     a, b = await create(jmap, "a", "b")
     wanted = {"a": {"id": a}, "b": {"id": b, "title": 1}}
     destroy = {"onSuccessDestroyOriginal": True, "destroyFromIfInState": await state(jmap)}
-    copied, then = await second.responses(("Todo/copy", {"fromAccountId": jmap.account, "create": wanted, **destroy}))
+    copied, then = await second.responses(
+        ("Todo/copy", {"fromAccountId": jmap.account, "create": wanted, **destroy})
+    )
     assert set(copied[1]["created"]) == {"a"}
     assert (then[0], then[2]) == ("Todo/set", copied[2])
     assert then[1]["destroyed"] == [a]
@@ -86,7 +89,9 @@ async def test_originals_of_the_successful_ones_are_destroyed(jmap: Jmap, second
 async def test_a_destruction_that_is_refused_leaves_the_copy(jmap: Jmap, second: Jmap) -> None:
     (id,) = await create(jmap, "a")
     copy = {"fromAccountId": jmap.account, "create": {"c": {"id": id}}, "onSuccessDestroyOriginal": True}
-    responses = await second.responses(("Todo/copy", {**copy, "destroyFromIfInState": "nope"}), ("Core/echo", {}))
+    responses = await second.responses(
+        ("Todo/copy", {**copy, "destroyFromIfInState": "nope"}), ("Core/echo", {})
+    )
     assert [name for name, _, _ in responses] == ["Todo/copy", "error", "Core/echo"]
     assert responses[1][1]["type"] == "stateMismatch"
     assert (await jmap.call("Todo/get", ids=[id]))["notFound"] == []
@@ -100,13 +105,17 @@ async def test_nothing_copied_destroys_nothing(jmap: Jmap, second: Jmap) -> None
 
 @pytest.mark.must
 async def test_the_accounts_must_differ_and_be_seen(jmap: Jmap) -> None:
-    assert (await jmap.error("Todo/copy", fromAccountId=jmap.account, create={}))["type"] == "invalidArguments"
+    assert (await jmap.error("Todo/copy", fromAccountId=jmap.account, create={}))[
+        "type"
+    ] == "invalidArguments"
     assert (await jmap.error("Todo/copy", fromAccountId="nope", create={}))["type"] == "fromAccountNotFound"
 
 
 async def test_an_account_that_may_only_be_read_can_be_copied_from(jmap: Jmap, reader: Jmap) -> None:
     (id,) = await create(jmap, "a")
-    own = next(info.id for info in await jmap.app.directory.accounts(reader.identity.user) if info.is_personal)
+    own = next(
+        info.id for info in await jmap.app.directory.accounts(reader.identity.user) if info.is_personal
+    )
     into = Jmap(jmap.app, reader.identity.user, own)
     into.using = jmap.using
     copy = {"fromAccountId": jmap.account, "create": {"c": {"id": id}}, "onSuccessDestroyOriginal": True}
@@ -128,4 +137,6 @@ async def test_copies_have_creation_ids(jmap: Jmap, second: Jmap) -> None:
 
 async def test_too_many_are_too_large(jmap: Jmap, second: Jmap) -> None:
     create = {f"c{n}": {"id": "x"} for n in range(1001)}
-    assert (await second.error("Todo/copy", fromAccountId=jmap.account, create=create))["type"] == "requestTooLarge"
+    assert (await second.error("Todo/copy", fromAccountId=jmap.account, create=create))[
+        "type"
+    ] == "requestTooLarge"

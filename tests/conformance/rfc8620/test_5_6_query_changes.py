@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from jmap import Jmap
 from todo import create
 
@@ -17,7 +18,9 @@ def splice(cached: list[str], response: dict[str, Any]) -> list[str]:
     """What a client does with the response."""
     removed = set(response["removed"])
     ids = [id for id in cached if id not in removed]
-    assert [item["index"] for item in response["added"]] == sorted(item["index"] for item in response["added"])
+    assert [item["index"] for item in response["added"]] == sorted(
+        item["index"] for item in response["added"]
+    )
     for item in response["added"]:
         ids.insert(item["index"], item["id"])
     return ids
@@ -94,9 +97,7 @@ async def test_up_to_id_is_ignored_where_things_may_move(jmap: Jmap) -> None:
     a, b = await create(jmap, "a", "b")
     before = await jmap.call("Todo/query", sort=SORT)
     await create(jmap, "c")
-    response = await jmap.call(
-        "Todo/queryChanges", sinceQueryState=before["queryState"], sort=SORT, upToId=a
-    )
+    response = await jmap.call("Todo/queryChanges", sinceQueryState=before["queryState"], sort=SORT, upToId=a)
     assert splice(before["ids"], response) == (await jmap.call("Todo/query", sort=SORT))["ids"]
     assert b in before["ids"]
 
@@ -127,7 +128,9 @@ async def test_any_history_can_be_spliced(jmap: Jmap, first: Any, then: Any) -> 
             elif kind == "destroy":
                 await jmap.call("Todo/set", destroy=[ids[place]])
             else:
-                patch = {"title": letter * 2} if kind == "title" else {f"keywords/{letter}": None, "isDone": True}
+                patch = (
+                    {"title": letter * 2} if kind == "title" else {f"keywords/{letter}": None, "isDone": True}
+                )
                 await jmap.call("Todo/set", update={ids[place]: patch})
         for known, query in zip(before, queries, strict=True):
             await check(jmap, known, **query)

@@ -1,6 +1,7 @@
 """The worked example of RFC 8620 §5.7, call by call."""
 
 import pytest
+
 from jmap import Jmap
 
 pytestmark = pytest.mark.rfc("8620", "5.7")
@@ -11,7 +12,10 @@ PIANO = {"music": True, "beethoven": True, "mozart": True, "liszt": True, "rachm
 
 
 async def two_todos(jmap: Jmap) -> tuple[str, str]:
-    watch = {"title": "Watch Daft Punk music video", "keywords": {"music": True, "video": True, "trance": True}}
+    watch = {
+        "title": "Watch Daft Punk music video",
+        "keywords": {"music": True, "video": True, "trance": True},
+    }
     create = {"b": watch, "a": {"title": "Practise Piano", "keywords": PIANO}, "c": {"title": "Sleep"}}
     created = (await jmap.call("Todo/set", create=create))["created"]
     return created["a"]["id"], created["b"]["id"]
@@ -21,7 +25,8 @@ async def test_query_and_get_in_one_request(jmap: Jmap) -> None:
     a, b = await two_todos(jmap)
     ids = {"resultOf": "0", "name": "Todo/query", "path": "/ids"}
     query, get = await jmap.responses(
-        ("Todo/query", {"filter": FILTER, "sort": SORT, "position": 0, "limit": 10}), ("Todo/get", {"#ids": ids})
+        ("Todo/query", {"filter": FILTER, "sort": SORT, "position": 0, "limit": 10}),
+        ("Todo/get", {"#ids": ids}),
     )
     assert query[1]["ids"] == [a, b]
     assert query[1]["canCalculateChanges"] is True

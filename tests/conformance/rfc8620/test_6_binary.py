@@ -1,9 +1,9 @@
 """Upload, download and copies of blobs, and who sees them (RFC 8620 §6), over real sockets."""
 
 import pytest
+
 from jmap import Jmap, message
 from sockets import browsers
-
 from veredus.app import App
 
 pytestmark = pytest.mark.rfc("8620", "6")

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from jmap import Jmap, message
 
 pytestmark = pytest.mark.rfc("8620", "3.9")
@@ -13,7 +14,12 @@ WORDS = st.sampled_from(
     "x # #x keywords/x mailboxIds/x $seen AND NOT name title i;unicode-casemap data:asText header:From:asDate"
     " 2026-01-01T00:00:00Z text/plain * null ~ ids/0 inbox sortOrder hasKeyword".split()
 )
-SCALARS = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
 TEXTS = WORDS | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 JSON = st.recursive(
     SCALARS | TEXTS,
@@ -42,10 +48,18 @@ def shaped(jmap: Jmap) -> st.SearchStrategy[Any]:
     operator = st.fixed_dictionaries(
         {"operator": st.sampled_from(["AND", "OR", "NOT"]), "conditions": st.lists(condition, max_size=3)}
     )
-    comparator = st.fixed_dictionaries({"property": property}, optional={"isAscending": JSON, "keyword": JSON})
+    comparator = st.fixed_dictionaries(
+        {"property": property}, optional={"isAscending": JSON, "keyword": JSON}
+    )
     of_ids = st.dictionaries(st.sampled_from(["k", "nope", "inbox", "octets", "#k"]), record, max_size=2)
     return st.one_of(
-        JSON, record, condition, operator, of_ids, st.lists(comparator, max_size=2), st.lists(TEXTS | property, max_size=3)
+        JSON,
+        record,
+        condition,
+        operator,
+        of_ids,
+        st.lists(comparator, max_size=2),
+        st.lists(TEXTS | property, max_size=3),
     )
 
 

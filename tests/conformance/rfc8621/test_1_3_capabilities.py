@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from jmap import Jmap, message
 
 rfc, must, should = pytest.mark.rfc, pytest.mark.must, pytest.mark.should
@@ -40,7 +41,9 @@ async def test_without_the_capability_there_is_no_mail(jmap: Jmap) -> None:
 async def test_a_client_opens_its_inbox(jmap: Jmap) -> None:
     inbox = await jmap.mailbox("inbox")
     for n in range(3):
-        await jmap.import_email(message("Big", Message_ID=f"<{n}@x>"), receivedAt=f"2024-01-0{n + 1}T00:00:00Z")
+        await jmap.import_email(
+            message("Big", Message_ID=f"<{n}@x>"), receivedAt=f"2024-01-0{n + 1}T00:00:00Z"
+        )
     await jmap.import_email(message("Big", In_Reply_To="<2@x>"), receivedAt="2023-01-01T00:00:00Z")
     account = {"accountId": jmap.account}
 
@@ -50,13 +53,31 @@ async def test_a_client_opens_its_inbox(jmap: Jmap) -> None:
     query = {
         "filter": {"inMailbox": inbox}, "sort": [{"property": "receivedAt", "isAscending": False}], "collapseThreads": True,
     }  # fmt: skip
-    properties = ["threadId", "mailboxIds", "keywords", "hasAttachment", "from", "subject", "receivedAt", "size", "preview"]
+    properties = [
+        "threadId",
+        "mailboxIds",
+        "keywords",
+        "hasAttachment",
+        "from",
+        "subject",
+        "receivedAt",
+        "size",
+        "preview",
+    ]
     answers = (
         await jmap.request(
             ["Email/query", {**account, **query, "position": 0, "limit": 30, "calculateTotal": True}, "0"],
-            ["Email/get", {**account, "#ids": of("0", "Email/query", "/ids"), "properties": ["threadId"]}, "1"],
+            [
+                "Email/get",
+                {**account, "#ids": of("0", "Email/query", "/ids"), "properties": ["threadId"]},
+                "1",
+            ],
             ["Thread/get", {**account, "#ids": of("1", "Email/get", "/list/*/threadId")}, "2"],
-            ["Email/get", {**account, "#ids": of("2", "Thread/get", "/list/*/emailIds"), "properties": properties}, "3"],
+            [
+                "Email/get",
+                {**account, "#ids": of("2", "Thread/get", "/list/*/emailIds"), "properties": properties},
+                "3",
+            ],
         )
     )["methodResponses"]
     assert answers[0][1]["total"] == 3
@@ -90,7 +111,9 @@ async def test_a_draft_is_saved(jmap: Jmap) -> None:
         bodyValues={"bd48": {"value": value, "isTruncated": False}},
         **{"from": [{"name": "Joe Bloggs", "email": "joe@example.com"}]},
     )
-    email = await jmap.get("Email", made["id"], fetchTextBodyValues=True, bodyProperties=["partId", "language"])
+    email = await jmap.get(
+        "Email", made["id"], fetchTextBodyValues=True, bodyProperties=["partId", "language"]
+    )
     assert email["textBody"][0]["language"] == ["en"]
     assert email["sentAt"] == "2018-07-10T11:03:11+10:00"
     assert email["from"] == [{"name": "Joe Bloggs", "email": "joe@example.com"}]

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from jmap import Jmap
 
 rfc, must, should = pytest.mark.rfc, pytest.mark.must, pytest.mark.should
@@ -78,7 +79,8 @@ async def test_an_unknown_filter_is_unsupported(jmap: Jmap, filter: Any) -> None
 
 @must
 @pytest.mark.parametrize(
-    "filter", [{"hasAnyRole": "yes"}, {"name": 1}, {"operator": "XOR", "conditions": []}, {"operator": "AND"}, 7]
+    "filter",
+    [{"hasAnyRole": "yes"}, {"name": 1}, {"operator": "XOR", "conditions": []}, {"operator": "AND"}, 7],
 )
 async def test_a_malformed_filter_is_invalid(jmap: Jmap, filter: Any) -> None:
     assert (await jmap.error("Mailbox/query", filter=filter))["type"] == "invalidArguments"
@@ -92,7 +94,9 @@ async def test_mailboxes_sort_by_order_and_name(jmap: Jmap) -> None:
     assert await names(jmap, filter=below, sort=order) == ["b", "z", "a", "c"]
     assert await names(jmap, filter=below, sort=[{"property": "name", "isAscending": False}]) == list("zcba")
     for collation in ("i;ascii-casemap", "i;unicode-casemap"):
-        assert await names(jmap, filter=below, sort=[{"property": "name", "collation": collation}]) == list("abcz")
+        assert await names(jmap, filter=below, sort=[{"property": "name", "collation": collation}]) == list(
+            "abcz"
+        )
 
 
 @must

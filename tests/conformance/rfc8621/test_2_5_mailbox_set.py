@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from jmap import Jmap, message, new_user, open_server
 
 rfc, must, should = pytest.mark.rfc, pytest.mark.must, pytest.mark.should
@@ -80,7 +81,9 @@ async def test_a_role_has_one_mailbox(jmap: Jmap) -> None:
 
 
 @must
-@pytest.mark.parametrize("role", ["all", "archive", "drafts", "flagged", "important", "junk", "sent", "subscribed"])
+@pytest.mark.parametrize(
+    "role", ["all", "archive", "drafts", "flagged", "important", "junk", "sent", "subscribed"]
+)
 async def test_registered_roles_are_taken(jmap: Jmap, role: str) -> None:
     for box in (await jmap.call("Mailbox/get"))["list"]:
         if box["role"] == role:
@@ -106,7 +109,12 @@ async def test_a_name_may_be_taken_over_from_what_is_destroyed(jmap: Jmap) -> No
 @must
 async def test_creation_ids_name_parents_in_any_order(jmap: Jmap) -> None:
     made = await jmap.set(
-        "Mailbox", create={"c": {"name": "c", "parentId": "#b"}, "b": {"name": "b", "parentId": "#a"}, "a": {"name": "a"}}
+        "Mailbox",
+        create={
+            "c": {"name": "c", "parentId": "#b"},
+            "b": {"name": "b", "parentId": "#a"},
+            "a": {"name": "a"},
+        },
     )
     child = await jmap.get("Mailbox", made["created"]["c"]["id"])
     assert child["parentId"] == made["created"]["b"]["id"]
@@ -133,7 +141,9 @@ async def test_trees_have_an_announced_depth(store: str, tmp_path: Path) -> None
         a = (await jmap.create("Mailbox", name="a"))["id"]
         b = (await jmap.create("Mailbox", name="b", parentId=a))["id"]
         c = (await jmap.create("Mailbox", name="c", parentId=b))["id"]
-        assert (await jmap.refused("Mailbox", "create", {"name": "d", "parentId": c}))["type"] == "invalidProperties"
+        assert (await jmap.refused("Mailbox", "create", {"name": "d", "parentId": c}))[
+            "type"
+        ] == "invalidProperties"
         other = (await jmap.create("Mailbox", name="other"))["id"]
         # What is below comes along.
         error = await jmap.refused("Mailbox", "update", (a, {"parentId": other}))
@@ -214,7 +224,8 @@ async def test_each_mailbox_fails_for_itself(jmap: Jmap) -> None:
 
 @must
 @pytest.mark.parametrize(
-    "patch", [{"name": 1}, {"totalEmails": 5}, {"myRights": {}}, {"myRights/mayDelete": False}, {"colour": "red"}]
+    "patch",
+    [{"name": 1}, {"totalEmails": 5}, {"myRights": {}}, {"myRights/mayDelete": False}, {"colour": "red"}],
 )
 async def test_what_may_not_be_changed_is_named(jmap: Jmap, patch: dict[str, Any]) -> None:
     box = (await jmap.create("Mailbox", name="Work"))["id"]

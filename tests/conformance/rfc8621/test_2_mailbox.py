@@ -1,8 +1,8 @@
 """RFC 8621 §2, §2.1, §2.2: the Mailbox object, Mailbox/get and Mailbox/changes."""
 
 import pytest
-from jmap import Jmap, message, new_user
 
+from jmap import Jmap, message, new_user
 from veredus.app import App
 
 rfc, must, should = pytest.mark.rfc, pytest.mark.must, pytest.mark.should

@@ -1,6 +1,7 @@
 """RFC 8621 §3: Threads."""
 
 import pytest
+
 from jmap import Jmap, message
 
 rfc, must, should = pytest.mark.rfc, pytest.mark.must, pytest.mark.should
@@ -32,7 +33,9 @@ async def test_a_common_message_id_joins(jmap: Jmap, header: str) -> None:
 
 
 @should
-@pytest.mark.parametrize("subject", ["Re: Plan", "RE: Fwd: plan", "[list] Re: Plan", "Plan (fwd)", " Re:  Plan "])
+@pytest.mark.parametrize(
+    "subject", ["Re: Plan", "RE: Fwd: plan", "[list] Re: Plan", "Plan (fwd)", " Re:  Plan "]
+)
 async def test_prefixes_of_subjects_do_not_count(jmap: Jmap, subject: str) -> None:
     first = await jmap.import_email(mail("a"))
     second = await jmap.import_email(mail("b", "a", subject=subject))
@@ -95,7 +98,12 @@ async def test_merging_gives_new_ids_to_emails(jmap: Jmap) -> None:
 async def test_what_one_call_joins_is_told_as_it_is_in_the_end(jmap: Jmap) -> None:
     inbox = await jmap.mailbox("inbox")
     wanted = {}
-    for name, data in {"a": mail("a"), "c": mail("c", "b"), "d": mail("d", "x"), "b": mail("b", "a", "x")}.items():
+    for name, data in {
+        "a": mail("a"),
+        "c": mail("c", "b"),
+        "d": mail("d", "x"),
+        "b": mail("b", "a", "x"),
+    }.items():
         wanted[name] = {"blobId": await jmap.upload(data), "mailboxIds": {inbox: True}}
     made = (await jmap.call("Email/import", emails=wanted))["created"]
     assert len({email["threadId"] for email in made.values()}) == 1

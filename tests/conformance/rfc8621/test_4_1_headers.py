@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from jmap import Jmap, message
 
 rfc, must, should = pytest.mark.rfc, pytest.mark.must, pytest.mark.should
@@ -135,13 +136,18 @@ async def test_each_form_is_for_its_fields(jmap: Jmap, form: str) -> None:
     twins = {"asGroupedAddresses": "asAddresses"}
     for group, names in ALLOWED.items():
         for name in names:
-            args = {"ids": [email["id"]], "properties": [f"header:{name}:{form}", f"header:{name.upper()}:{form}:all"]}
+            args = {
+                "ids": [email["id"]],
+                "properties": [f"header:{name}:{form}", f"header:{name.upper()}:{form}:all"],
+            }
             if form in ("asRaw", group) or twins.get(form) == group:
                 await jmap.call("Email/get", **args)
             else:
                 assert (await jmap.error("Email/get", **args))["type"] == "invalidArguments", (name, form)
     # Fields of other RFCs may have any form.
-    await jmap.call("Email/get", ids=[email["id"]], properties=[f"header:X-Any:{form}", f"header:List-Id:{form}"])
+    await jmap.call(
+        "Email/get", ids=[email["id"]], properties=[f"header:X-Any:{form}", f"header:List-Id:{form}"]
+    )
 
 
 @must

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from jmap import Jmap, message
 
 rfc, must, should = pytest.mark.rfc, pytest.mark.must, pytest.mark.should
@@ -39,7 +40,9 @@ async def test_the_default_properties(jmap: Jmap) -> None:
 async def test_body_properties_are_those_asked_for(jmap: Jmap) -> None:
     email = await jmap.import_email(MIXED)
     names = ["textBody", "bodyStructure"]
-    found = await jmap.get("Email", email["id"], properties=names, bodyProperties=["type", "header:Content-TYPE"])
+    found = await jmap.get(
+        "Email", email["id"], properties=names, bodyProperties=["type", "header:Content-TYPE"]
+    )
     assert [set(part) for part in found["textBody"]] == [{"type", "header:Content-TYPE"}]
     assert found["textBody"][0]["header:Content-TYPE"] == " text/plain; charset=utf-8"
     assert [part["type"] for part in found["bodyStructure"]["subParts"]] == [
@@ -63,7 +66,11 @@ async def test_body_properties_are_those_asked_for(jmap: Jmap) -> None:
 async def test_values_of_bodies_are_fetched(jmap: Jmap, args: dict[str, bool], types: list[str]) -> None:
     email = await jmap.import_email(MIXED)
     found = await jmap.get("Email", email["id"], **args)
-    parts = {part["partId"]: part["type"] for name in ("textBody", "htmlBody", "attachments") for part in found[name]}
+    parts = {
+        part["partId"]: part["type"]
+        for name in ("textBody", "htmlBody", "attachments")
+        for part in found[name]
+    }
     assert sorted(parts[id] for id in found["bodyValues"]) == types
 
 
@@ -74,7 +81,12 @@ async def test_truncated_values_are_whole_characters_and_tags(jmap: Jmap, octets
     found = await jmap.get("Email", email["id"], fetchAllBodyValues=True, maxBodyValueBytes=octets)
     for id, body in found["bodyValues"].items():
         whole = {"text/plain": TEXT.replace("\r\n", "\n"), "text/html": HTML, "text/csv": "a,b"}[
-            next(part["type"] for name in ("textBody", "htmlBody", "attachments") for part in found[name] if part["partId"] == id)
+            next(
+                part["type"]
+                for name in ("textBody", "htmlBody", "attachments")
+                for part in found[name]
+                if part["partId"] == id
+            )
         ]
         value = body["value"]
         assert len(value.encode()) <= octets
@@ -85,7 +97,9 @@ async def test_truncated_values_are_whole_characters_and_tags(jmap: Jmap, octets
 
 
 @must
-@pytest.mark.parametrize("args", [{"maxBodyValueBytes": -1}, {"maxBodyValueBytes": "1"}, {"fetchAllBodyValues": 1}])
+@pytest.mark.parametrize(
+    "args", [{"maxBodyValueBytes": -1}, {"maxBodyValueBytes": "1"}, {"fetchAllBodyValues": 1}]
+)
 async def test_wrong_arguments_are_refused(jmap: Jmap, args: dict[str, Any]) -> None:
     assert (await jmap.error("Email/get", ids=[], **args))["type"] == "invalidArguments"
 
@@ -101,14 +115,18 @@ async def test_names_come_back_as_they_were_asked(jmap: Jmap) -> None:
 async def test_unknown_properties_are_refused_and_unknown_ids_listed(jmap: Jmap) -> None:
     email = await jmap.import_email(message())
     for name in ("body", "sortSubject", "structure", "threadKeys", "lists", "decodedHeaders"):
-        assert (await jmap.error("Email/get", ids=[email["id"]], properties=[name]))["type"] == "invalidArguments"
+        assert (await jmap.error("Email/get", ids=[email["id"]], properties=[name]))[
+            "type"
+        ] == "invalidArguments"
     found = await jmap.call("Email/get", ids=["x", email["id"], "y", email["id"]], properties=["size"])
     assert (len(found["list"]), found["notFound"]) == (1, ["x", "y"])
 
 
 @must
 async def test_the_example_of_the_specification(jmap: Jmap) -> None:
-    data = message("Dinner on Thursday?", "<p>Hello" + " there" * 100, List_Post="<mailto:partytime@lists.example.com>")
+    data = message(
+        "Dinner on Thursday?", "<p>Hello" + " there" * 100, List_Post="<mailto:partytime@lists.example.com>"
+    )
     data = data.replace(b"text/plain", b"text/html")
     email = await jmap.import_email(data, receivedAt="2013-10-13T14:12:00Z")
     properties = [
@@ -139,7 +157,11 @@ async def test_changes_of_emails(jmap: Jmap) -> None:
     await jmap.update("Email", first["id"], **{"keywords/$seen": True})
     await jmap.set("Email", destroy=[passing["id"]])
     changes = await jmap.call("Email/changes", sinceState=since)
-    assert (changes["created"], changes["updated"], changes["destroyed"]) == ([second["id"]], [first["id"]], [])
+    assert (changes["created"], changes["updated"], changes["destroyed"]) == (
+        [second["id"]],
+        [first["id"]],
+        [],
+    )
     assert (changes["oldState"], changes["hasMoreChanges"]) == (since, False)
     assert changes["newState"] == await jmap.state("Email")
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from jmap import Jmap, message
 
 rfc, must, should = pytest.mark.rfc, pytest.mark.must, pytest.mark.should
@@ -36,7 +37,9 @@ async def mail(jmap: Jmap) -> Mail:
     """a, b, c are one thread; d has an attachment; e is HTML."""
     mail = Mail(jmap)
     archive, inbox = await jmap.mailbox("archive"), await jmap.mailbox("inbox")
-    await mail.add("a", message("Plan B", "The quick fox", Message_ID="<a@x>"), keywords={"$seen": True, "work": True})
+    await mail.add(
+        "a", message("Plan B", "The quick fox", Message_ID="<a@x>"), keywords={"$seen": True, "work": True}
+    )
     await mail.add(
         "b", message("Re: Plan B", "jumps over", From="Zoe <zoe@mail.example.org>", References="<a@x>"),
         keywords={"work": True}, mailboxIds={inbox: True, archive: True},
@@ -228,7 +231,9 @@ async def test_every_sort(mail: Mail, sort: Any, expected: str) -> None:
 @should
 async def test_size_sorts(mail: Mail) -> None:
     found = await mail.find(sort=[{"property": "size", "isAscending": False}])
-    sizes = [(await mail.jmap.get("Email", mail.ids[letter], properties=["size"]))["size"] for letter in found]
+    sizes = [
+        (await mail.jmap.get("Email", mail.ids[letter], properties=["size"]))["size"] for letter in found
+    ]
     assert sizes == sorted(sizes, reverse=True)
 
 
@@ -252,7 +257,9 @@ async def test_threads_collapse_to_their_first_email(mail: Mail) -> None:
     assert await mail.find(sort=NEWEST, collapseThreads=True) == "edc"
     # After filtering: the first of those that match.
     assert await mail.find({"notKeyword": "$seen"}, sort=OLDEST, collapseThreads=True) == "bde"
-    found = await mail.jmap.call("Email/query", sort=NEWEST, collapseThreads=True, calculateTotal=True, limit=1)
+    found = await mail.jmap.call(
+        "Email/query", sort=NEWEST, collapseThreads=True, calculateTotal=True, limit=1
+    )
     assert (mail.letters(found["ids"]), found["total"]) == ("e", 3)
 
 
@@ -272,7 +279,9 @@ async def test_windows(mail: Mail, collapse: bool) -> None:
         ({"anchor": mail.ids["d"], "anchorOffset": 1}, "e", everything.index("e")),
         ({"anchor": mail.ids["a"], "anchorOffset": -9, "limit": 1}, "a", 0),
     ):  # fmt: skip
-        found = await mail.jmap.call("Email/query", sort=OLDEST, collapseThreads=collapse, calculateTotal=True, **args)
+        found = await mail.jmap.call(
+            "Email/query", sort=OLDEST, collapseThreads=collapse, calculateTotal=True, **args
+        )
         assert (mail.letters(found["ids"]), found["total"]) == (expected, len(everything)), args
         assert found["position"] == position, args
 
@@ -296,7 +305,11 @@ async def test_totals_are_the_counters_of_the_mailbox(mail: Mail) -> None:
             )
             assert found["total"] == len(found["ids"]) == box[counter]
             alone = await jmap.call(
-                "Email/query", filter={"inMailbox": box["id"]}, collapseThreads=collapse, calculateTotal=True, limit=0
+                "Email/query",
+                filter={"inMailbox": box["id"]},
+                collapseThreads=collapse,
+                calculateTotal=True,
+                limit=0,
             )
             assert alone["total"] == box[counter]
 
@@ -313,7 +326,13 @@ async def test_a_query_has_a_state_and_no_uncalled_for_total(mail: Mail) -> None
 @must
 @pytest.mark.parametrize("collapse", [False, True])
 @pytest.mark.parametrize(
-    "filter", [None, {"someInThreadHaveKeyword": "$flagged"}, {"noneInThreadHaveKeyword": "$flagged"}, {"text": "plan"}]
+    "filter",
+    [
+        None,
+        {"someInThreadHaveKeyword": "$flagged"},
+        {"noneInThreadHaveKeyword": "$flagged"},
+        {"text": "plan"},
+    ],
 )
 async def test_changes_can_be_spliced(mail: Mail, filter: Any, collapse: bool) -> None:
     jmap = mail.jmap
@@ -323,14 +342,18 @@ async def test_changes_can_be_spliced(mail: Mail, filter: Any, collapse: bool) -
     await jmap.set("Email", destroy=[mail.ids["b"]])
     await mail.add("f", message("Plan B", References="<a@x>"), keywords={"$flagged": True})
     await mail.add("g", message("Plan G"), keywords={"$flagged": True})
-    changes = await jmap.call("Email/queryChanges", sinceQueryState=before["queryState"], calculateTotal=True, **args)
+    changes = await jmap.call(
+        "Email/queryChanges", sinceQueryState=before["queryState"], calculateTotal=True, **args
+    )
     ids = [id for id in before["ids"] if id not in changes["removed"]]
     for item in changes["added"]:
         ids.insert(item["index"], item["id"])
     assert ids == await jmap.query("Email", **args)
     assert changes["total"] == len(ids)
     assert changes["oldQueryState"] == before["queryState"]
-    too_many = await jmap.error("Email/queryChanges", sinceQueryState=before["queryState"], maxChanges=1, **args)
+    too_many = await jmap.error(
+        "Email/queryChanges", sinceQueryState=before["queryState"], maxChanges=1, **args
+    )
     assert too_many["type"] == "tooManyChanges"
 
 
@@ -345,7 +368,11 @@ async def test_changes_need_a_known_state(mail: Mail) -> None:
 @rfc("8621", "4.5")
 @should
 async def test_what_cannot_move_is_not_reported(mail: Mail) -> None:
-    args = {"filter": {"inMailbox": await mail.jmap.mailbox("inbox")}, "sort": NEWEST, "collapseThreads": True}
+    args = {
+        "filter": {"inMailbox": await mail.jmap.mailbox("inbox")},
+        "sort": NEWEST,
+        "collapseThreads": True,
+    }
     before = await mail.jmap.call("Email/query", **args)
     await mail.jmap.update("Email", mail.ids["a"], **{"keywords/$flagged": True})
     changes = await mail.jmap.call("Email/queryChanges", sinceQueryState=before["queryState"], **args)

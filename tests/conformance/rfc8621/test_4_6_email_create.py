@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jmap import Jmap, message, new_user, open_server
 
+from jmap import Jmap, message, new_user, open_server
 from veredus.config.settings import Quota
 
 rfc, must, should = pytest.mark.rfc, pytest.mark.must, pytest.mark.should
@@ -106,7 +106,9 @@ async def test_header_properties_of_every_form(jmap: Jmap) -> None:
     given = {
         "header:X-Raw": " a b",
         "header:X-Text:asText": "Grüße",
-        "header:Resent-To:asGroupedAddresses": [{"name": "All", "addresses": [{"name": None, "email": "a@x.example"}]}],
+        "header:Resent-To:asGroupedAddresses": [
+            {"name": "All", "addresses": [{"name": None, "email": "a@x.example"}]}
+        ],
         "header:X-Refs:asMessageIds": ["a@x", "b@x"],
         "header:Resent-Date:asDate": "2024-01-01T00:00:00Z",
         "header:List-Post:asURLs": ["mailto:l@example.com"],
@@ -176,7 +178,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
 async def test_each_constraint_is_kept(jmap: Jmap, case: str) -> None:
     properties, bad = CASES[case]
     if "BLOB" in str(properties):
-        properties = {**properties, "textBody": [{**properties["textBody"][0], "blobId": await jmap.upload(b"x")}]}
+        properties = {
+            **properties,
+            "textBody": [{**properties["textBody"][0], "blobId": await jmap.upload(b"x")}],
+        }
     error = await refused(jmap, **properties)
     assert error["type"] == "invalidProperties"
     assert any(bad.startswith(name) or name.startswith(bad) for name in error["properties"]), error
@@ -233,7 +238,9 @@ async def test_limits_have_errors_of_their_own(store: str, tmp_path: Path) -> No
         error = await jmap.refused("Email", "create", {"mailboxIds": one, "attachments": attached})
         assert error["type"] == "tooLarge"
         email = (await jmap.create("Email", mailboxIds=one, subject="1"))["id"]
-        assert (await jmap.refused("Email", "update", (email, {"keywords": many})))["type"] == "tooManyKeywords"
+        assert (await jmap.refused("Email", "update", (email, {"keywords": many})))[
+            "type"
+        ] == "tooManyKeywords"
         error = await jmap.refused("Email", "update", (email, {"mailboxIds": dict.fromkeys(boxes, True)}))
         assert error["type"] == "tooManyMailboxes"
         await jmap.create("Email", mailboxIds=one, subject="2")
@@ -280,6 +287,8 @@ async def test_a_new_draft_may_replace_the_old_one(jmap: Jmap) -> None:
     """The second draft of §4.10."""
     box = {await jmap.mailbox("drafts"): True}
     old = (await jmap.create("Email", mailboxIds=box, subject="World domination"))["id"]
-    done = await jmap.set("Email", create={"k1546": {"mailboxIds": box, "subject": "World domination"}}, destroy=[old])
+    done = await jmap.set(
+        "Email", create={"k1546": {"mailboxIds": box, "subject": "World domination"}}, destroy=[old]
+    )
     assert done["destroyed"] == [old]
     assert await jmap.query("Email") == [done["created"]["k1546"]["id"]]

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from jmap import Jmap, message
 
 rfc, must, should = pytest.mark.rfc, pytest.mark.must, pytest.mark.should
@@ -49,7 +50,9 @@ async def test_keywords_have_no_case(jmap: Jmap, email: str) -> None:
 
 
 @must
-@pytest.mark.parametrize("keyword", ["", "a b", "a(", "a)", "a{", "a]", "a%", "a*", 'a"', "a\\", "ä", "x" * 256, "a\x7f"])
+@pytest.mark.parametrize(
+    "keyword", ["", "a b", "a(", "a)", "a{", "a]", "a%", "a*", 'a"', "a\\", "ä", "x" * 256, "a\x7f"]
+)
 async def test_bad_keywords_are_refused(jmap: Jmap, email: str, keyword: str) -> None:
     error = await jmap.refused("Email", "update", (email, {"keywords": {keyword: True}}))
     assert (error["type"], error["properties"]) == ("invalidProperties", ["keywords"])
@@ -76,7 +79,11 @@ async def test_emails_move_between_mailboxes(jmap: Jmap, email: str) -> None:
     inbox, archive, trash = [await jmap.mailbox(role) for role in ("inbox", "archive", "trash")]
     await jmap.update("Email", email, **{f"mailboxIds/{archive}": True})
     assert (await jmap.get("Email", email))["mailboxIds"] == {inbox: True, archive: True}
-    await jmap.update("Email", email, **{f"mailboxIds/{archive}": None, f"mailboxIds/{inbox}": None, f"mailboxIds/{trash}": True})
+    await jmap.update(
+        "Email",
+        email,
+        **{f"mailboxIds/{archive}": None, f"mailboxIds/{inbox}": None, f"mailboxIds/{trash}": True},
+    )
     assert (await jmap.get("Email", email))["mailboxIds"] == {trash: True}
     await jmap.update("Email", email, mailboxIds={inbox: True})
     totals = [(await jmap.get("Mailbox", box))["totalEmails"] for box in (inbox, archive, trash)]

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from jmap import Jmap, message, new_user
 
+from jmap import Jmap, message, new_user
 from veredus.app import App
 
 rfc, must, should = pytest.mark.rfc, pytest.mark.must, pytest.mark.should
@@ -20,7 +20,9 @@ async def copy(jmap: Jmap, second: Jmap, create: Any, **more: Any) -> list[Any]:
 @must
 async def test_a_copy_is_the_message_with_the_metadata_given(jmap: Jmap, second: Jmap) -> None:
     inbox = await second.mailbox("inbox")
-    email = await jmap.import_email(message("Hello"), keywords={"work": True}, receivedAt="2024-01-01T00:00:00Z")
+    email = await jmap.import_email(
+        message("Hello"), keywords={"work": True}, receivedAt="2024-01-01T00:00:00Z"
+    )
     state = await second.state("Email")
     same = {"id": email["id"], "mailboxIds": {inbox: True}}
     other = {**same, "keywords": {"$Draft": True}, "receivedAt": "2025-05-05T00:00:00Z"}
@@ -56,7 +58,9 @@ async def test_a_copy_is_the_message_with_the_metadata_given(jmap: Jmap, second:
         ({"mailboxIds": None}, ["mailboxIds"]),
     ],
 )
-async def test_nothing_else_may_be_given(jmap: Jmap, second: Jmap, more: dict[str, Any], bad: list[str]) -> None:
+async def test_nothing_else_may_be_given(
+    jmap: Jmap, second: Jmap, more: dict[str, Any], bad: list[str]
+) -> None:
     email = await jmap.import_email(message())
     create = {"k": {"id": email["id"], "mailboxIds": {await second.mailbox("inbox"): True}, **more}}
     [[_, response, _]] = await copy(jmap, second, create)
@@ -121,7 +125,9 @@ async def test_accounts_must_be_two_that_one_may_use(app: App, jmap: Jmap, secon
 @must
 async def test_from_a_read_only_account_copies_can_be_made(app: App, jmap: Jmap, reader: Jmap) -> None:
     email = await jmap.import_email(message())
-    own = Jmap(app, reader.identity.user, next(a.id for a in await app.directory.accounts(reader.identity.user)))
+    own = Jmap(
+        app, reader.identity.user, next(a.id for a in await app.directory.accounts(reader.identity.user))
+    )
     create = {"k": {"id": email["id"], "mailboxIds": {await own.mailbox("inbox"): True}}}
     responses = await copy(jmap, own, create, onSuccessDestroyOriginal=True)
     assert responses[0][1]["created"]["k"]["size"] == email["size"]

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jmap import Jmap, message, new_user, open_server
 
+from jmap import Jmap, message, new_user, open_server
 from veredus.config.settings import Quota
 
 rfc, must, should = pytest.mark.rfc, pytest.mark.must, pytest.mark.should
@@ -14,8 +14,14 @@ pytestmark = rfc("8621", "4.8")
 
 async def refused(jmap: Jmap, **wanted: Any) -> Any:
     """The SetError of one import; what is not given is right."""
-    given = {"blobId": await jmap.upload(message()), "mailboxIds": {await jmap.mailbox("inbox"): True}, **wanted}
-    response = await jmap.call("Email/import", emails={"k": {name: v for name, v in given.items() if v is not ...}})
+    given = {
+        "blobId": await jmap.upload(message()),
+        "mailboxIds": {await jmap.mailbox("inbox"): True},
+        **wanted,
+    }
+    response = await jmap.call(
+        "Email/import", emails={"k": {name: v for name, v in given.items() if v is not ...}}
+    )
     assert response["created"] is None
     assert await jmap.query("Email") == []
     return response["notCreated"]["k"]
@@ -46,7 +52,10 @@ async def test_a_message_becomes_an_email(jmap: Jmap) -> None:
 @pytest.mark.parametrize(
     ("received", "expected"),
     [
-        (["by a; Tue, 2 Jan 2024 10:00:00 +0100", "by b; Mon, 1 Jan 2024 10:00:00 +0100"], "2024-01-02T09:00:00Z"),
+        (
+            ["by a; Tue, 2 Jan 2024 10:00:00 +0100", "by b; Mon, 1 Jan 2024 10:00:00 +0100"],
+            "2024-01-02T09:00:00Z",
+        ),
         (["by a (x; y);\r\n Tue, 2 Jan 2024 10:00:00 -0000"], "2024-01-02T10:00:00Z"),
         (["without a date", "by b; Mon, 1 Jan 2024 10:00:00 +0100"], "2024-01-01T09:00:00Z"),
         (["by a; nonsense"], None),
@@ -54,7 +63,9 @@ async def test_a_message_becomes_an_email(jmap: Jmap) -> None:
         ([], None),
     ],
 )
-async def test_received_at_is_that_of_the_newest_received_field(jmap: Jmap, received: list[str], expected: str | None) -> None:
+async def test_received_at_is_that_of_the_newest_received_field(
+    jmap: Jmap, received: list[str], expected: str | None
+) -> None:
     head = "".join(f"Received: {value}\r\n" for value in received).encode()
     made = await jmap.import_email(head + message())
     at = (await jmap.get("Email", made["id"]))["receivedAt"]
@@ -103,7 +114,9 @@ async def test_blobs_of_others_do_not_exist(jmap: Jmap) -> None:
 async def test_each_email_is_imported_for_itself(jmap: Jmap) -> None:
     box = {"mailboxIds": {await jmap.mailbox("inbox"): True}}
     good = {"blobId": await jmap.upload(message()), **box}
-    response = await jmap.call("Email/import", emails={"good": good, "bad": {"blobId": "x", **box}, "again": good})
+    response = await jmap.call(
+        "Email/import", emails={"good": good, "bad": {"blobId": "x", **box}, "again": good}
+    )
     assert set(response["created"]) == {"good", "again"}
     assert set(response["notCreated"]) == {"bad"}
     # Duplicates are allowed, and lead lives of their own.

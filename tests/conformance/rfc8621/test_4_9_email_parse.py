@@ -4,6 +4,7 @@ from base64 import encodebytes
 from typing import Any
 
 import pytest
+
 from jmap import Jmap, message, new_user
 
 rfc, must, should = pytest.mark.rfc, pytest.mark.must, pytest.mark.should
@@ -34,7 +35,9 @@ async def test_the_default_properties(jmap: Jmap) -> None:
     email = await parse(jmap, await jmap.upload(message("Hello")))
     assert set(email) == set(DEFAULT)
     assert (email["subject"], email["bodyValues"]) == ("Hello", {})
-    assert set(email["textBody"][0]) == set("partId blobId size name type charset disposition cid language location".split())
+    assert set(email["textBody"][0]) == set(
+        "partId blobId size name type charset disposition cid language location".split()
+    )
 
 
 @must
@@ -42,7 +45,11 @@ async def test_metadata_is_null(jmap: Jmap) -> None:
     data = message()
     blob = await jmap.upload(data)
     names = ["id", "mailboxIds", "keywords", "receivedAt", "threadId", "blobId", "size"]
-    assert await parse(jmap, blob, properties=names) == {**dict.fromkeys(names), "blobId": blob, "size": len(data)}
+    assert await parse(jmap, blob, properties=names) == {
+        **dict.fromkeys(names),
+        "blobId": blob,
+        "size": len(data),
+    }
 
 
 @must
@@ -50,10 +57,19 @@ async def test_every_property_can_be_had(jmap: Jmap) -> None:
     blob = await jmap.upload(message("Hello", "Text.", X_A="one"))
     names = ["headers", "bodyStructure", "bodyValues", "header:x-A:asText", "header:X-a:all", "header:X-B"]
     email = await parse(
-        jmap, blob, properties=names, fetchAllBodyValues=True, maxBodyValueBytes=3, bodyProperties=["partId", "type"]
+        jmap,
+        blob,
+        properties=names,
+        fetchAllBodyValues=True,
+        maxBodyValueBytes=3,
+        bodyProperties=["partId", "type"],
     )
     assert set(email) == set(names)
-    assert (email["header:x-A:asText"], email["header:X-a:all"], email["header:X-B"]) == ("one", [" one"], None)
+    assert (email["header:x-A:asText"], email["header:X-a:all"], email["header:X-B"]) == (
+        "one",
+        [" one"],
+        None,
+    )
     assert email["bodyValues"] == {
         email["bodyStructure"]["partId"]: {"value": "Tex", "isEncodingProblem": False, "isTruncated": True}
     }
@@ -96,7 +112,9 @@ async def test_wrong_arguments_are_refused(jmap: Jmap, args: dict[str, Any]) -> 
 @must
 @pytest.mark.parametrize("encoding", ["7bit", "base64"])
 @pytest.mark.parametrize("inner_encoding", ["7bit", "base64"])
-async def test_enclosed_messages_open_all_the_way_down(jmap: Jmap, encoding: str, inner_encoding: str) -> None:
+async def test_enclosed_messages_open_all_the_way_down(
+    jmap: Jmap, encoding: str, inner_encoding: str
+) -> None:
     core = message("Core", "Grüße", Content_Type="text/plain; charset=utf-8")
     email = await jmap.import_email(enclosed(enclosed(core, inner_encoding), encoding))
     blob = (await jmap.get("Email", email["id"]))["attachments"][0]["blobId"]

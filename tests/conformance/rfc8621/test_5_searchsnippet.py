@@ -3,13 +3,16 @@
 from typing import Any
 
 import pytest
+
 from jmap import Jmap, message
 
 rfc, must, should = pytest.mark.rfc, pytest.mark.must, pytest.mark.should
 pytestmark = rfc("8621", "5")
 
 
-async def snippet(jmap: Jmap, filter: Any, subject: str = "Hello", body: str = "Text.", **headers: str) -> Any:
+async def snippet(
+    jmap: Jmap, filter: Any, subject: str = "Hello", body: str = "Text.", **headers: str
+) -> Any:
     email = await jmap.import_email(message(subject, body, **headers))
     response = await jmap.call("SearchSnippet/get", filter=filter, emailIds=[email["id"]])
     assert response["notFound"] is None

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from jmap import Jmap, message, new_user, open_server
 
 pytestmark = pytest.mark.rfc("9404", "4.1")
@@ -64,13 +65,19 @@ async def test_the_answer_and_the_created_ids(jmap: Jmap) -> None:
 
 async def test_blobs_of_one_call_in_any_order(jmap: Jmap) -> None:
     for order in (("a", "b", "c"), ("c", "b", "a")):
-        blobs = {"a": [{"data:asText": "1"}], "b": [{"blobId": "#a"}, {"data:asText": "2"}], "c": [{"blobId": "#b"}] * 2}
+        blobs = {
+            "a": [{"data:asText": "1"}],
+            "b": [{"blobId": "#a"}, {"data:asText": "2"}],
+            "c": [{"blobId": "#b"}] * 2,
+        }
         made = await upload(jmap, **{key: blobs[key] for key in order})
         assert await text(jmap, made["created"]["c"]["id"]) == "1212"
 
 
 async def test_a_circle_is_refused_and_what_is_right_is_made(jmap: Jmap) -> None:
-    response = await upload(jmap, a=[{"blobId": "#b"}], b=[{"blobId": "#a"}], c=[{"data:asText": "c"}], d=[{"blobId": "#d"}])
+    response = await upload(
+        jmap, a=[{"blobId": "#b"}], b=[{"blobId": "#a"}], c=[{"data:asText": "c"}], d=[{"blobId": "#d"}]
+    )
     assert set(response["created"]) == {"c"}
     assert {error["type"] for error in response["notCreated"].values()} == {"blobNotFound"}
 
@@ -102,7 +109,9 @@ async def test_nothing_is_guessed_of_a_bad_source(jmap: Jmap, source: Any) -> No
     assert error["properties"] == ["data"]
 
 
-@pytest.mark.parametrize("wanted", [{}, {"data": "x"}, {"data": None}, {"data": [], "type": 1}, {"data": [], "x": 1}])
+@pytest.mark.parametrize(
+    "wanted", [{}, {"data": "x"}, {"data": None}, {"data": [], "type": 1}, {"data": [], "x": 1}]
+)
 async def test_a_bad_object_does_not_refuse_the_others(jmap: Jmap, wanted: Any) -> None:
     response = await jmap.call("Blob/upload", create={"bad": wanted, "good": {"data": []}})
     assert set(response["created"]) == {"good"}

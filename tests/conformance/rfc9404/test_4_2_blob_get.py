@@ -5,6 +5,7 @@ import hashlib
 from typing import Any
 
 import pytest
+
 from jmap import Jmap
 
 pytestmark = pytest.mark.rfc("9404", "4.2")
@@ -91,7 +92,9 @@ async def test_half_a_character_is_an_encoding_problem(jmap: Jmap) -> None:
 
 
 @pytest.mark.must
-@pytest.mark.parametrize("name", ["digest:md5", "digest:", "digest:SHA", "Data", "data:", "type", "isTruncated", ""])
+@pytest.mark.parametrize(
+    "name", ["digest:md5", "digest:", "digest:SHA", "Data", "data:", "type", "isTruncated", ""]
+)
 async def test_other_properties_are_invalid(jmap: Jmap, name: str) -> None:
     assert (await jmap.error("Blob/get", ids=[], properties=[name]))["type"] == "invalidArguments"
 

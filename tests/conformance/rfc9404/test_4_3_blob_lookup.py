@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from jmap import Jmap, message
 from todo import todo_server, todo_user
 
@@ -19,7 +20,9 @@ async def test_the_capability(jmap: Jmap) -> None:
     session = json.loads((await jmap.app.engine.session(jmap.identity, "http://test"))[0])
     assert session["capabilities"][BLOB] == {}
     capability = session["accounts"][jmap.account]["accountCapabilities"][BLOB]
-    assert capability["maxSizeBlobSet"] == session["capabilities"]["urn:ietf:params:jmap:core"]["maxSizeUpload"]
+    assert (
+        capability["maxSizeBlobSet"] == session["capabilities"]["urn:ietf:params:jmap:core"]["maxSizeUpload"]
+    )
     assert capability["maxDataSources"] >= 64
     assert sorted(capability["supportedTypeNames"]) == sorted(TYPES)
     assert capability["supportedDigestAlgorithms"] == ["sha-256", "sha-512", "sha"]
@@ -48,7 +51,9 @@ async def test_a_blob_that_is_not_seen_is_referred_to_by_none(jmap: Jmap, second
     elsewhere = (await second.import_email(message()))["blobId"]
     response = await jmap.call("Blob/lookup", typeNames=TYPES, ids=[unused, elsewhere, "not-a-blob"])
     assert [found["id"] for found in response["list"]] == [unused, elsewhere, "not-a-blob"]
-    assert all(found["matchedIds"] == {"Mailbox": [], "Thread": [], "Email": []} for found in response["list"])
+    assert all(
+        found["matchedIds"] == {"Mailbox": [], "Thread": [], "Email": []} for found in response["list"]
+    )
 
 
 @pytest.mark.must

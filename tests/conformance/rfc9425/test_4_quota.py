@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jmap import Jmap, message, new_user, open_server
 
+from jmap import Jmap, message, new_user, open_server
 from veredus.config.settings import Quota
 from veredus.quota.type import set_limits
 
@@ -158,14 +158,18 @@ async def test_a_full_account_takes_no_more(store: str, tmp_path: Path) -> None:
         inbox = await jmap.mailbox("inbox")
         found = await quotas(jmap)
         for quota in found.values():
-            assert quota["warnLimit"] < quota["hardLimit"] == {"count": 2, "octets": 10_000}[quota["resourceType"]]
+            assert (
+                quota["warnLimit"]
+                < quota["hardLimit"]
+                == {"count": 2, "octets": 10_000}[quota["resourceType"]]
+            )
         draft = {"mailboxIds": {inbox: True}, "subject": "x"}
         large = await jmap.upload(message(body="x" * 20_000))
         small = await jmap.upload(message())
         wanted = {"large": {"blobId": large, "mailboxIds": {inbox: True}}}
         response = await jmap.call("Email/import", emails=wanted)
         assert response["notCreated"]["large"]["type"] == "overQuota"
-        response = await jmap.call("Email/set", create={key: draft for key in "abc"})
+        response = await jmap.call("Email/set", create=dict.fromkeys("abc", draft))
         assert len(response["created"]) == 2
         assert [error["type"] for error in response["notCreated"].values()] == ["overQuota"]
         found = await quotas(jmap)

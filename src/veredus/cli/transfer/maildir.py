@@ -106,6 +106,7 @@ class Writer:
         self._path = path
         # Letters by keyword, for each folder.
         self._letters: dict[Path, dict[str, str]] = {}
+        self._folder(("INBOX",))  # without it other programs take the directory for something else
 
     def write(self, mailbox: tuple[str, ...], message: Outgoing) -> None:
         """Written in ``tmp`` and then moved, so that other programs never see half a message."""

@@ -110,7 +110,7 @@ def _address_text(addresses: list[dict[str, Any]]) -> str:
 
 
 def body_text(message: Message) -> str:
-    """The text of the body as a person reads it, without markup; then the attachments, by name and as text."""
+    """The text of the body as a person reads it, without markup; then attachments, by name and as text."""
     text, _, attachments = message.lists
     pieces: list[str] = []
     length = 0

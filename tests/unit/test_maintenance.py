@@ -1,0 +1,116 @@
+"""What the periodic work forgets, and what it must not."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from veredus.blob.file import FileBlobs
+from veredus.engine.blobs import UPLOADS, note_upload
+from veredus.maintenance import Maintenance, nothing_deleted
+from veredus.ports import Blob, Table
+from veredus.store.memory import MemoryStore
+
+RECORDS = Table("Thing", blobs=("blobId",))
+
+
+class Clock:
+    """A time that the test moves."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.time
+
+
+class World:
+    """A server's stores."""
+
+    def __init__(self, directory: Path, blobs: FileBlobs, clock: Clock) -> None:
+        self.clock, self.blobs = clock, blobs
+        self.store = MemoryStore([RECORDS, UPLOADS], clock)
+        self.maintenance = Maintenance(self.store, blobs, clock, directory)
+
+    @classmethod
+    async def make(cls, directory: Path) -> "World":
+        clock = Clock()
+        return cls(
+            directory, await FileBlobs.at(directory / "blobs", now=lambda: clock.time.timestamp()), clock
+        )
+
+    async def upload(self, data: bytes) -> Blob:
+        blob = await self.blobs.put(data, max_size=len(data))
+        await note_upload(self.store, "a1", "alice", blob, "x/y", self.clock.now())
+        return blob
+
+    async def refer(self, id: str, blob: Blob) -> None:
+        async with self.store.write("a1") as tx:
+            await tx.put("Thing", {"id": id, "blobId": blob.id})
+
+    async def round(self, hours: float) -> None:
+        self.clock.time += timedelta(hours=hours)
+        await self.maintenance.round()
+
+
+async def test_an_upload_nobody_used_is_forgotten_after_a_day(tmp_path: Path) -> None:
+    world = await World.make(tmp_path)
+    unused, used = await world.upload(b"unused"), await world.upload(b"used")
+    await world.refer("t1", used)
+    await world.round(23)
+    async with world.store.read("a1") as snapshot:
+        assert await snapshot.count("Upload") == 2
+    for _ in range(3):
+        await world.round(2)
+    async with world.store.read("a1") as snapshot:
+        assert await snapshot.count("Upload") == 0
+    assert await world.blobs.size(unused.id) is None
+    assert await world.blobs.size(used.id) == 4
+    await world.blobs.close()
+
+
+async def test_a_blob_that_came_into_use_between_two_rounds_stays(tmp_path: Path) -> None:
+    world = await World.make(tmp_path)
+    blob = await world.upload(b"late")
+    await world.round(30)
+    assert await world.blobs.size(blob.id) == 4  # one round alone deletes nothing
+    await world.refer("t1", blob)
+    await world.round(1)
+    await world.round(1)
+    assert await world.blobs.size(blob.id) == 4
+    await world.blobs.close()
+
+
+async def test_a_blob_that_was_put_again_stays(tmp_path: Path) -> None:
+    world = await World.make(tmp_path)
+    blob = await world.upload(b"again")
+    await world.round(30)
+    await world.upload(b"again")
+    await world.round(1)
+    await world.round(1)
+    assert await world.blobs.size(blob.id) == 5
+    await world.blobs.close()
+
+
+async def test_nothing_is_deleted_during_a_backup(tmp_path: Path) -> None:
+    world = await World.make(tmp_path)
+    blob = await world.upload(b"x")
+    await world.round(30)
+    with nothing_deleted(tmp_path):
+        await world.round(1)
+        assert await world.blobs.size(blob.id) == 1
+    await world.round(1)
+    assert await world.blobs.size(blob.id) is None
+    await world.blobs.close()
+
+
+async def test_the_loop_survives_a_failure_and_ends_when_told(tmp_path: Path) -> None:
+    world = await World.make(tmp_path)
+    await world.blobs.put(b"x", max_size=1)
+    world.clock.time += timedelta(hours=48)
+    await world.blobs.close()  # every round fails from now on
+    stop = asyncio.Event()
+    task = asyncio.create_task(world.maintenance.run(stop))
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    stop.set()
+    await asyncio.wait_for(task, 5)
