@@ -24,7 +24,7 @@ def _load() -> Any:
 
 
 module = _load()
-TODO: DataType = module.TODO
+TODOS: DataType = module.TODOS
 CAPABILITY: str = module.CAPABILITY
 
 
@@ -41,7 +41,7 @@ async def todo_server(
         limits=Limits(**limits),
         quota=quota or Quota(),
     )
-    async with open_app(config, types=types or [TODO]) as app:
+    async with open_app(config, types=types or [TODOS]) as app:
         yield app
 
 

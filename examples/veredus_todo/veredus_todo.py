@@ -131,7 +131,7 @@ async def done(ctx: Access, arguments: DoneArguments) -> JsonObject:
     return {"accountId": arguments.account_id, "done": len(ids)}
 
 
-TODO = DataType(
+TODOS = DataType(
     name="Todo",
     capability=CAPABILITY,
     shape=Todo,

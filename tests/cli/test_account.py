@@ -11,7 +11,8 @@ from cli.running import Runner
 def test_add_makes_an_account_that_is_ready(run: Runner) -> None:
     done = run("account", "add", "Alice@Example.com", "--quota", "1GiB", "--json")
     assert done.code == 0
-    assert done.json["user"] == "alice@example.com" and len(done.json["password"]) == 19
+    assert done.json["user"] == "alice@example.com"
+    assert len(done.json["password"]) == 19
     shown = run("account", "show", "alice@example.com", "--json").json
     assert shown["account"] == done.json["account"]
     assert (shown["maxOctets"], shown["messages"], shown["disabled"]) == (2**30, 0, False)
@@ -42,12 +43,14 @@ def test_what_cannot_be_done_is_one_line(run: Runner, alice: str) -> None:
     ):
         done = run(*argv)
         assert (done.code, done.out) == (1, ""), argv
-        assert words in done.err and done.err.count("\n") == 1, done.err
+        assert words in done.err, done.err
+        assert done.err.count("\n") == 1, done.err
 
 
 def test_a_command_on_no_data_says_so(run: Runner) -> None:
     done = run("account", "ls", "--data-dir", "elsewhere")
-    assert done.code == 1 and "there is no data in elsewhere" in done.err
+    assert done.code == 1
+    assert "there is no data in elsewhere" in done.err
     assert not Path("elsewhere").exists()
 
 

@@ -42,9 +42,11 @@ def test_a_restored_backup_is_the_same_under_new_ids(run: Runner, filled: str) -
     assert run("backup", "create", "b").code == 0
     assert "good" in run("backup", "verify", "b").out
     done = run("backup", "restore", "b", "--data-dir", "new")
-    assert done.code == 0 and "new account ids" in done.out
+    assert done.code == 0
+    assert "new account ids" in done.out
     alice = run("account", "show", "alice@example.com", "--data-dir", "new", "--json").json
-    assert alice["account"] != filled and alice["messages"] == 2
+    assert alice["account"] != filled
+    assert alice["messages"] == 2
     bob = run("account", "show", "bob@example.com", "--data-dir", "new", "--json").json
     assert bob["grants"] == {alice["account"]: "read"}
     assert run("db", "check", "--read-blobs", "--data-dir", "new").out == "good\n"
@@ -82,10 +84,12 @@ def test_verify_finds_a_changed_and_a_missing_blob(run: Runner, tmp_path: Path) 
     blob.unlink()  # it may be a link to the original
     blob.write_bytes(data[:-1] + b"y")
     done = run("backup", "verify", "b")
-    assert done.code == 3 and "another digest" in done.out
+    assert done.code == 3
+    assert "another digest" in done.out
     blob.unlink()
     done = run("backup", "verify", "b", "--json")
-    assert done.code == 3 and "is missing" in done.json["problems"][0]
+    assert done.code == 3
+    assert "is missing" in done.json["problems"][0]
     assert run("db", "check", "--read-blobs").code == 0
 
 
@@ -133,7 +137,8 @@ def test_doctor_names_what_is_wrong(run: Runner, filled: str, tmp_path: Path) ->
     os.utime(tmp_path / "data" / "veredus.db", (4_000_000_000, 4_000_000_000))
     (tmp_path / "data").chmod(0o755)
     found = levels(run)
-    assert found["clock"][0] == "problem" and "set the clock" in found["clock"][1]
+    assert found["clock"][0] == "problem"
+    assert "set the clock" in found["clock"][1]
     assert "chmod 700" in found["data directory"][1]
     os.utime(tmp_path / "data" / "veredus.db", (4_000_000_000, 4_000_000_000))  # doctor has opened it
     assert run("doctor").code == 3

@@ -67,12 +67,15 @@ def test_flags_come_from_the_fields_of_mail_programs(
 
 def test_the_from_line_dates_a_message(tmp_path: Path) -> None:
     (found,) = read(tmp_path, FROM + b"A: 1\n\n")
-    assert isinstance(found, Incoming) and found.received == datetime(2015, 1, 1, 0, 0, 1, tzinfo=UTC)
+    assert isinstance(found, Incoming)
+    assert found.received == datetime(2015, 1, 1, 0, 0, 1, tzinfo=UTC)
 
 
 def test_what_is_no_mbox_is_named_with_its_place(tmp_path: Path) -> None:
     (found,) = read(tmp_path, b"Subject: a\n\nb\n")
-    assert isinstance(found, Unreadable) and "no From_ line" in found.reason and "octet 0" in found.where
+    assert isinstance(found, Unreadable)
+    assert "no From_ line" in found.reason
+    assert "octet 0" in found.where
     assert read(tmp_path, b"") == read(tmp_path, b"\n\n") == []
 
 
@@ -94,8 +97,11 @@ def test_a_message_that_is_too_large_does_not_stop_the_others(
         + b"A: 3\n\nz\n"
     )
     first, second, third = read(tmp_path, data)
-    assert isinstance(first, Incoming) and isinstance(third, Incoming) and third.data == b"A: 3\r\n\r\nz\r\n"
-    assert isinstance(second, Unreadable) and "larger than" in second.reason
+    assert isinstance(first, Incoming)
+    assert isinstance(third, Incoming)
+    assert third.data == b"A: 3\r\n\r\nz\r\n"
+    assert isinstance(second, Unreadable)
+    assert "larger than" in second.reason
     assert first.octets + second.octets + third.octets == len(data)
 
 

@@ -78,11 +78,13 @@ def test_serve_runs_delivers_and_stops_when_told(run: Runner, tmp_path: Path) ->
         assert run("backup", "create", "b").code == 0
         assert "is running" in run("serve", "--pidfile", "pid").err
         second = run("serve")
-        assert second.code == 1 and f"127.0.0.1:{http} is in use by" in second.err
+        assert second.code == 1
+        assert f"127.0.0.1:{http} is in use by" in second.err
         assert f"(pid {process.pid})" in second.err
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
-    assert '"event":"ready"' in log.read_text() and '"event":"stopped"' in log.read_text()
+    assert '"event":"ready"' in log.read_text()
+    assert '"event":"stopped"' in log.read_text()
     assert not Path("pid").exists()
     assert run("db", "check").out == "good\n"
     assert run("backup", "verify", "b").code == 0
@@ -153,7 +155,8 @@ def test_demo_mail_is_the_same_each_time_and_varied() -> None:
     now = datetime(2026, 5, 1, 12, tzinfo=UTC)
     mail = demo_mail(("Alice", "alice@localhost"), 300, now)
     assert mail == demo_mail(("Alice", "alice@localhost"), 300, now)
-    assert len(mail) == 300 and all(one.received and one.received <= now for one in mail)
+    assert len(mail) == 300
+    assert all(one.received and one.received <= now for one in mail)
     assert {one.mailbox[0] for one in mail} >= {
         "INBOX",
         "Sent",
@@ -173,4 +176,5 @@ def test_demo_mail_is_the_same_each_time_and_varied() -> None:
     ):
         assert kind in joined
     unread = sum("$seen" not in one.keywords for one in mail)
-    assert 20 < unread < 150 and any("$flagged" in one.keywords for one in mail)
+    assert 20 < unread < 150
+    assert any("$flagged" in one.keywords for one in mail)

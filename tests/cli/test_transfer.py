@@ -38,7 +38,8 @@ def test_real_messages_come_out_as_they_went_in(run: Runner, corpus: Path, tmp_p
     done = run("import", "eml", corpus, *TO, "--mailbox", "Archive/Corpus")
     refused = {Path(line["failed"]).name for line in done.lines if "failed" in line}
     sent = Counter(with_crlf(path.read_bytes()) for path in corpus.iterdir() if path.name not in refused)
-    assert len(refused) < 10 and done.code == (1 if refused else 0)
+    assert len(refused) < 10
+    assert done.code == (1 if refused else 0)
     assert done.lines[-1]["imported"] == sent.total()
     assert run("export", "eml", "eml", *FROM).code == 0
     assert contents(Path("eml")) == sent
@@ -55,7 +56,8 @@ def test_real_messages_come_out_as_they_went_in(run: Runner, corpus: Path, tmp_p
 def test_real_mboxes_survive_the_way_through_mbox(run: Runner, shared: Path) -> None:
     sources = sorted((shared / "corpus" / "threads").rglob("*.mbox"))
     done = run("import", "mbox", *sources, *TO)
-    assert done.code == 0 and done.lines[-1]["imported"] == 317 + 53 + 12 + 3
+    assert done.code == 0
+    assert done.lines[-1]["imported"] == 317 + 53 + 12 + 3
     assert run("export", "mbox", "one.mbox", *FROM, "--mailbox", "INBOX").code == 0
     run("account", "add", "bob@example.com")
     assert run("import", "mbox", "one.mbox", "--to", "bob@example.com").code == 0
@@ -97,7 +99,9 @@ def test_a_maildir_keeps_folders_and_flags(run: Runner) -> None:
 @pytest.mark.parametrize("name", ["Café", "a.b/c", "~&~", "日本", ".", "x" * 50])
 def test_any_mailbox_name_can_be_a_folder(name: str) -> None:
     folder = maildir.encode_name(name)
-    assert folder.isascii() and "." not in folder and "/" not in folder
+    assert folder.isascii()
+    assert "." not in folder
+    assert "/" not in folder
     assert maildir.decode_name(folder) == name
 
 
@@ -129,11 +133,13 @@ def test_bad_messages_are_named_and_the_others_come_in(run: Runner) -> None:
     Path("d/good.eml").write_bytes(MESSAGE)
     Path("d/link.eml").symlink_to("nowhere")
     done = run("import", "eml", "d", "d/link.eml", *TO)
-    assert done.code == 1 and "there is no such file" in done.err
+    assert done.code == 1
+    assert "there is no such file" in done.err
     done = run("import", "eml", "d", *TO)
     assert done.code == 1
     (failure,) = [line for line in done.lines if "failed" in line]
-    assert failure["failed"] == "d/bad.eml" and "not an RFC 5322 message" in failure["reason"]
+    assert failure["failed"] == "d/bad.eml"
+    assert "not an RFC 5322 message" in failure["reason"]
     assert done.lines[-1] | {"done": 0, "total": 0} == {
         "done": 0, "total": 0, "imported": 1, "skipped": 0, "failures": 1,
     }  # fmt: skip
@@ -144,7 +150,9 @@ def test_a_full_account_ends_the_import_with_the_remedy(run: Runner) -> None:
     run("account", "quota", "alice@example.com", "60B")
     Path("a.mbox").write_bytes(b"".join(b"From -\n" + MESSAGE + b"%d\n\n" % number for number in range(5)))
     done = run("import", "mbox", "a.mbox", *TO)
-    assert done.code == 1 and "the account is full" in done.err and "--resume" in done.err
+    assert done.code == 1
+    assert "the account is full" in done.err
+    assert "--resume" in done.err
     assert run("db", "check").code == 0
 
 
@@ -161,7 +169,8 @@ def test_wrong_sources_and_targets_are_refused(run: Runner) -> None:
         (("export", "eml", "new", *FROM, "--mailbox", "Nope"), "there are: Archive, Drafts, INBOX"),
     ):
         done = run(*argv)
-        assert done.code == 1 and words in done.err, done.err
+        assert words in done.err, done.err
+        assert done.code == 1
 
 
 @pytest.mark.usefixtures("alice")
@@ -172,10 +181,13 @@ def test_export_passes_over_what_is_damaged(run: Runner, tmp_path: Path) -> None
     (blob,) = [path for path in (tmp_path / "data" / "blobs").glob("??/*") if path.is_file()]
     blob.unlink()
     done = run("export", "eml", "out", *FROM)
-    assert done.code == 1 and "bytes are missing" in done.out and done.lines[-1]["exported"] == 1
+    assert done.code == 1
+    assert "bytes are missing" in done.out
+    assert done.lines[-1]["exported"] == 1
     assert contents(Path("out")) == Counter([with_crlf(MESSAGE)])
     checked = run("db", "check")
-    assert checked.code == 3 and "is missing" in checked.out
+    assert checked.code == 3
+    assert "is missing" in checked.out
 
 
 @pytest.mark.usefixtures("alice")

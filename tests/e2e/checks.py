@@ -26,7 +26,10 @@ Copies = dict[str, Copy]
 async def copied(client: HttpJmap) -> Copies:
     """All that the account holds."""
     copies = {}
-    gets = [(f"{type}/get", {"ids": None, **({"properties": _EMAIL} if type == "Email" else {})}) for type in _TYPES]
+    gets = [
+        (f"{type}/get", {"ids": None, **({"properties": _EMAIL} if type == "Email" else {})})
+        for type in _TYPES
+    ]
     for type, response in zip(_TYPES, await client.calls(gets), strict=True):
         copies[type] = Copy(response["state"], {record["id"]: record for record in response["list"]})
     return copies

@@ -1,6 +1,7 @@
 """Clients over real sockets: JMAP over HTTP, and mail by LMTP or SMTP."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,12 +64,16 @@ class HttpJmap:
         return response
 
     async def upload(self, data: bytes) -> str:
-        answer = await self.http.post(f"/jmap/upload/{self.account}/", content=data, headers={"content-type": "message/rfc822"})
+        answer = await self.http.post(
+            f"/jmap/upload/{self.account}/", content=data, headers={"content-type": "message/rfc822"}
+        )
         answer.raise_for_status()
         return str(answer.json()["blobId"])
 
     async def download(self, blob_id: str) -> bytes:
-        answer = await self.http.get(f"/jmap/download/{self.account}/{blob_id}/blob?accept=application%2Foctet-stream")
+        answer = await self.http.get(
+            f"/jmap/download/{self.account}/{blob_id}/blob?accept=application%2Foctet-stream"
+        )
         answer.raise_for_status()
         return answer.content
 
@@ -110,13 +115,17 @@ class MailClient:
         self.writer.write(line.encode() + b"\r\n")
         return await self.reply()
 
-    async def send(self, message: bytes, *recipients: str, sender: str = "sender@example.org", options: str = "") -> list[str]:
+    async def send(
+        self, message: bytes, *recipients: str, sender: str = "sender@example.org", options: str = ""
+    ) -> list[str]:
         """The replies to the message; raises Refused when it comes to no message."""
         await self._accepted(f"MAIL FROM:<{sender}>{options}")
         for recipient in recipients:
             await self._accepted(f"RCPT TO:<{recipient}>")
         await self._accepted("DATA")
-        self.writer.write(b"\r\n".join(b"." + line if line.startswith(b".") else line for line in message.split(b"\r\n")))
+        self.writer.write(
+            b"\r\n".join(b"." + line if line.startswith(b".") else line for line in message.split(b"\r\n"))
+        )
         self.writer.write(b"\r\n.\r\n")
         await self.writer.drain()
         return [await self.reply() for _ in (recipients if self._is_lmtp else recipients[:1])]
@@ -128,7 +137,5 @@ class MailClient:
 
     async def close(self) -> None:
         self.writer.close()
-        try:
+        with contextlib.suppress(ConnectionError):  # it was killed
             await self.writer.wait_closed()
-        except ConnectionError:
-            pass  # it was killed

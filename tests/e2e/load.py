@@ -36,7 +36,9 @@ class Model(Struct):
 
     def facts(self) -> tuple[dict[str, tuple[frozenset[str], frozenset[str]]], frozenset[str]]:
         """What can be compared: ids of Emails may be unknown, or change when Threads are joined."""
-        return {key: (mail.mailboxes, mail.keywords) for key, mail in self.mails.items()}, frozenset(self.mailboxes)
+        return {key: (mail.mailboxes, mail.keywords) for key, mail in self.mails.items()}, frozenset(
+            self.mailboxes
+        )
 
 
 # What the clients of a killed server see.
@@ -102,7 +104,9 @@ class Worker:
         return {key: known[key] for key in chosen}
 
     def _place(self) -> str:
-        return self.chance.choice([self._inbox, *(id for id in self.model.mailboxes.values() if id is not None)])
+        return self.chance.choice(
+            [self._inbox, *(id for id in self.model.mailboxes.values() if id is not None)]
+        )
 
     def _new_name(self) -> str:
         self._number += 1
@@ -110,13 +114,16 @@ class Worker:
 
     async def _set(self, type: str, **args: Any) -> Any:
         response = await self._client.call(f"{type}/set", **args)
-        assert not (response["notCreated"] or response["notUpdated"] or response["notDestroyed"]), response
+        refused = [response[name] for name in ("notCreated", "notUpdated", "notDestroyed") if response[name]]
+        assert not refused, response
         self.states[type] = [*self.states[type][-20:], response["oldState"], response["newState"]]
         return response
 
     def _message(self, key: str) -> bytes:
         """Often a reply, sometimes to several at once: then Threads are joined."""
-        others = self.chance.sample(sorted(self.model.mails), min(len(self.model.mails), self.chance.choice([0, 1, 1, 3])))
+        others = self.chance.sample(
+            sorted(self.model.mails), min(len(self.model.mails), self.chance.choice([0, 1, 1, 3]))
+        )
         references = "".join(f" <{other}>" for other in others)
         size = self.chance.choice([10, 200, 3000]) if self.chance.random() < 0.97 else 400_000
         text = "\r\n".join(["some words of no meaning"] * (1 + size // 24))
@@ -131,7 +138,10 @@ class Worker:
     async def _import_some(self) -> None:
         keys = [f"{self._new_name()}@load" for _ in range(self.chance.randint(1, 3))]
         emails = {
-            key.partition("@")[0]: {"blobId": await self._client.upload(self._message(key)), "mailboxIds": {self._place(): True}}
+            key.partition("@")[0]: {
+                "blobId": await self._client.upload(self._message(key)),
+                "mailboxIds": {self._place(): True},
+            }
             for key in keys
         }
         model = self._intend()
@@ -188,7 +198,7 @@ class Worker:
             old = model.mails[key].keywords
             model.mails[key].keywords = old | {keyword} if is_set else old - {keyword}
         patch = {f"keywords/{keyword}": True if is_set else None}
-        await self._set("Email", update={id: patch for id in chosen.values()})
+        await self._set("Email", update=dict.fromkeys(chosen.values(), patch))
 
     async def _move(self) -> None:
         chosen, model = self._some(4), self._intend()
@@ -196,7 +206,7 @@ class Worker:
         for key in chosen:
             model.mails[key].mailboxes = places
         patch = {"mailboxIds": dict.fromkeys(places, True)}
-        await self._set("Email", update={id: patch for id in chosen.values()})
+        await self._set("Email", update=dict.fromkeys(chosen.values(), patch))
 
     async def _destroy(self) -> None:
         chosen, model = self._some(8), self._intend()

@@ -27,7 +27,9 @@ class ServerProcess:
         self.directory = directory
         self.config_file = directory / "veredus.toml"
         addresses = "".join(f'[{name}]\nlisten = ["127.0.0.1:0"]\n' for name in ("http", "smtp", "lmtp"))
-        self.config_file.write_text(f'data_dir = "{directory / "data"}"\nhostname = "mx.example.com"\n{addresses}{settings}')
+        self.config_file.write_text(
+            f'data_dir = "{directory / "data"}"\nhostname = "mx.example.com"\n{addresses}{settings}'
+        )
         self.ports: dict[str, int] = {}
         # The last lines of its log, and those that tell of a bug.
         self.log: deque[dict[str, Any]] = deque(maxlen=200)
@@ -78,7 +80,9 @@ class ServerProcess:
             if entry.get("level") in ("error", "critical") or entry["event"].startswith("Traceback"):
                 self.errors.append(entry)
             if entry["event"] == "ready":
-                self.ports = {name: int(entry[name][0].rpartition(":")[2]) for name in ("http", "smtp", "lmtp")}
+                self.ports = {
+                    name: int(entry[name][0].rpartition(":")[2]) for name in ("http", "smtp", "lmtp")
+                }
                 self._ready.set()
 
     async def kill(self) -> None:

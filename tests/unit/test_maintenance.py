@@ -34,9 +34,7 @@ class World:
     @classmethod
     async def make(cls, directory: Path) -> "World":
         clock = Clock()
-        return cls(
-            directory, await FileBlobs.at(directory / "blobs", now=lambda: clock.time.timestamp()), clock
-        )
+        return cls(directory, await FileBlobs.at(directory / "blobs", now=clock.time.timestamp), clock)
 
     async def upload(self, data: bytes) -> Blob:
         blob = await self.blobs.put(data, max_size=len(data))

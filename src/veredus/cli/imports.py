@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 
 # What is in memory, and what a crash or a reader has to wait for, at a time.
-BATCH_MESSAGES = 100
+BATCH_MESSAGES = 50
 BATCH_OCTETS = 8 * 1024 * 1024
 # Batches that are parsed while one is stored.
 AHEAD = 2

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jmap import Jmap
-from todo import TODO, create, todo_server, todo_user
+from todo import TODOS, create, todo_server, todo_user
 from veredus.app import App
 from veredus.ports import Unavailable
 from veredus.schema import Hooks
@@ -139,8 +139,8 @@ class _Broken(Hooks):
 
 @asynccontextmanager
 async def broken(store: str, directory: Path, error: Exception) -> AsyncIterator[Jmap]:
-    type = TODO.__class__(
-        name="Todo", capability=TODO.capability, shape=TODO.shape, hooks=_Broken(error), prefix="d"
+    type = TODOS.__class__(
+        name="Todo", capability=TODOS.capability, shape=TODOS.shape, hooks=_Broken(error), prefix="d"
     )
     async with todo_server(store, directory, type) as app:
         yield await todo_user(app)

@@ -2,9 +2,9 @@
 
 A message begins at a line ``From …`` at the start of the file or after an empty line, if the line carries a
 time and a year, or a single word (``From -``): ``From here on`` in a text is no separator. The empty line
-before the next separator belongs to neither. Lines of a text that begin with ``From `` are quoted: mboxrd puts
-one ``>`` before every ``>*From ``, mboxo only before ``From `` itself, so in an mboxo file a line that really
-began with ``>From `` cannot be told from a quoted one.
+before the next separator belongs to neither. Lines of a text that begin with ``From `` are quoted: mboxrd
+puts one ``>`` before every ``>*From ``, mboxo only before ``From `` itself, so in an mboxo file a line that
+really began with ``>From `` cannot be told from a quoted one.
 """
 
 import re

@@ -25,8 +25,8 @@ from veredus.wire.types import JsonObject
 # §4.2
 DEFAULT_PROPERTIES = tuple(
     (
-        "id blobId threadId mailboxIds keywords size receivedAt messageId inReplyTo references sender from to "
-        "cc bcc replyTo subject sentAt hasAttachment preview bodyValues textBody htmlBody attachments"
+        "id blobId threadId mailboxIds keywords size receivedAt messageId inReplyTo references sender from "
+        "to cc bcc replyTo subject sentAt hasAttachment preview bodyValues textBody htmlBody attachments"
     ).split()
 )
 

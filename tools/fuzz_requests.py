@@ -1,0 +1,330 @@
+"""Requests and messages for the fuzz targets: whole ones to start from, and nearly right ones made by choices.
+
+A string "@name" stands for an id of the account: see ``fuzz_engine.Account``.
+"""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from tools.fuzz_input import Choices
+
+USING = [
+    "urn:ietf:params:jmap:core",
+    "urn:ietf:params:jmap:mail",
+    "urn:ietf:params:jmap:quota",
+    "urn:ietf:params:jmap:blob",
+]
+
+_WORDS = ["hello", "Grüße", "日本語", "x_y", "a%b", 'say "hi"', "report", "Re: report", "", "İstanbul ß"]
+_IDS = ["@inbox", "@trash", "@drafts", "@archive", "@e0", "@e1", "@t0", "@b0", "#c0", "#c1", "nothing", "", "a/b", "é"]
+_STATES = ["0", "1", "2", "5", "99999", "-1", "x", "", "1.0", "٣"]
+
+
+def mail(number: int) -> bytes:
+    """One of many messages that differ in what can be asked for."""
+    word, other = _WORDS[number % 10], _WORDS[(number * 3 + 1) % 10]
+    fields = {
+        "Message-ID": f"<m{number}@example.com>",
+        "References": f"<m{number // 3}@example.com>",
+        "From": f'"{other.replace(chr(34), "")}" <user{number % 4}@example.com>',
+        "To": f"to{number % 3}@example.org" if number % 5 else "",
+        "Cc": "cc@sub.example.org" if number % 3 == 0 else "",
+        "Subject": word if number % 4 else "=?utf-8?q?Gr=C3=BC=C3=9Fe?=",
+        "Date": f"Thu, {number % 28 + 1} Jan 2026 10:00:00 +0{number % 10}00",
+        "X-Number": str(number),
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items() if value)
+    if number % 6 == 5:
+        part = "--b\r\nContent-Type: application/pdf; name=a.pdf\r\nContent-Disposition: attachment\r\n\r\nx\r\n"
+        head += "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n"
+        return f"{head}\r\n--b\r\n\r\n{word} text\r\n{part}--b--\r\n".encode()
+    return f"{head}\r\n{other} {word} text number {number}.\r\n".encode() + b"x" * (number * 37)
+
+
+# ---------------------------------------------------------------- queries
+
+_DATES = [f"2026-01-{day:02}T00:00:00{end}" for day in (1, 5, 28) for end in ("Z", ".5Z")]
+_EMAIL_FILTERS: dict[str, list[Any]] = {
+    "inMailbox": _IDS,
+    "inMailboxOtherThan": [["@inbox"], ["@inbox", "@trash"], []],
+    "before": _DATES,
+    "after": _DATES,
+    "minSize": [0, 300, 500, 2**53 - 1],
+    "maxSize": [0, 300, 500, 2**53 - 1],
+    **dict.fromkeys(
+        ("allInThreadHaveKeyword", "someInThreadHaveKeyword", "noneInThreadHaveKeyword", "hasKeyword", "notKeyword"),
+        ["$seen", "$SEEN", "$flagged", "other", "none", "é", ""],
+    ),
+    "hasAttachment": [True, False],
+    **dict.fromkeys(("text", "from", "to", "cc", "bcc", "subject", "body"), [*_WORDS, "text number", "example.com", "user1"]),
+    "header": [["X-Number"], ["x-number", "1"], ["Subject", "ß"], [], ["", ""], ["From", "user"]],
+}
+_FILTERS: dict[str, dict[str, list[Any]]] = {
+    "Email": _EMAIL_FILTERS,
+    "Mailbox": {
+        "parentId": [None, *_IDS],
+        "name": ["in", "IN", "ä", "Ä", "%", "_", ""],
+        "role": [None, "inbox", "none"],
+        "hasAnyRole": [True, False],
+        "isSubscribed": [True, False],
+    },
+    "Quota": {"name": ["a", ""], "scope": ["account", "x"], "resourceType": ["count", "octets"], "type": ["Email", "X"]},
+    "Thread": {},
+}
+_SORTS = {
+    "Email": [
+        "receivedAt", "size", "from", "to", "subject", "sentAt", "hasKeyword", "allInThreadHaveKeyword",
+        "someInThreadHaveKeyword", "id",
+    ],
+    "Mailbox": ["name", "sortOrder", "parentId"],
+    "Quota": ["name", "used"],
+    "Thread": ["id"],
+}  # fmt: skip
+_COLLATIONS = ["i;unicode-casemap", "i;ascii-casemap", "i;ascii-numeric", "i;octet", "x", None, 1]
+
+
+def query_arguments(choices: Choices, type: str) -> dict[str, Any]:
+    """Arguments of a /query; seldom of a wrong type."""
+    arguments: dict[str, Any] = {"filter": _filter(choices, type, 4)}
+    arguments["sort"] = choices.many(partial(_comparator, choices, type), 3) or None
+    options: dict[str, list[Any]] = {
+        "position": [0, 1, -1, -5, 100],
+        "anchor": ["@e0", "@e5", "@inbox", "nothing"],
+        "anchorOffset": [0, 1, -1, -100, 100],
+        "limit": [0, 1, 3, 100],
+        "calculateTotal": [True],
+    }
+    special = {"Email": "collapseThreads", "Mailbox": choices.pick(["sortAsTree", "filterAsTree"])}
+    if type in special:
+        options[special[type]] = [True]
+    for name, values in options.items():
+        if choices.one_in(3):
+            arguments[name] = _nearly(choices, values)
+    return arguments
+
+
+def _nearly(choices: Choices, values: list[Any]) -> Any:
+    """One of ``values``, seldom anything else."""
+    return choices.value() if choices.one_in(12) or not values else choices.pick(values)
+
+
+def _filter(choices: Choices, type: str, depth: int) -> Any:
+    kind = choices.below(6)
+    if kind >= 3 and depth:
+        operator = _nearly(choices, ["AND", "OR", "NOT"])
+        inner = choices.many(partial(_filter, choices, type, depth - 1), 4)
+        return {"operator": operator, "conditions": inner}
+    if kind == 0 and choices.one_in(8):
+        return choices.value()
+    names = [choices.pick([*_FILTERS[type], "unknown"]) for _ in range(choices.below(3) + (depth < 4))]
+    return {name: _nearly(choices, _FILTERS[type].get(name, [])) for name in names}
+
+
+def _comparator(choices: Choices, type: str) -> Any:
+    if choices.one_in(20):
+        return choices.value()
+    comparator: dict[str, Any] = {"property": _nearly(choices, _SORTS[type])}
+    if choices.below(2):
+        comparator["isAscending"] = _nearly(choices, [False, True])
+    if choices.one_in(4):
+        comparator["collation"] = choices.pick(_COLLATIONS)
+    if "Keyword" in str(comparator["property"]):
+        comparator["keyword"] = _nearly(choices, ["$seen", "other", "$FLAGGED"])
+    return comparator
+
+
+# ---------------------------------------------------------------- method calls
+
+_PROPERTIES = {
+    "Email": (
+        "id blobId threadId mailboxIds keywords size receivedAt messageId from to subject sentAt hasAttachment preview "
+        "bodyStructure bodyValues textBody htmlBody attachments headers header:From header:X:asText:all header:Date:asURLs x"
+    ).split(),
+    "Mailbox": "id name parentId role sortOrder totalEmails unreadThreads isSubscribed myRights".split(),
+    "Thread": ["id", "emailIds"],
+    "Quota": ["id", "used", "types"],
+}
+_METHODS = [
+    *(f"{type}/{verb}" for type in ("Email", "Mailbox") for verb in ("set", "get", "query", "changes", "queryChanges", "copy")),
+    *("Thread/get", "Thread/changes", "Quota/get", "Quota/changes", "Quota/query", "Quota/queryChanges"),
+    *("Email/import", "Email/parse", "SearchSnippet/get", "Blob/upload", "Blob/get", "Blob/lookup", "Blob/copy", "Core/echo", "X/y"),
+]  # fmt: skip
+
+
+def method_calls(choices: Choices) -> list[Any]:
+    """A few calls, in which nearly all is right."""
+    return [_call(choices, number) for number in range(1 + choices.below(5))]
+
+
+def _call(choices: Choices, number: int) -> Any:
+    method = choices.pick(_METHODS)
+    type, _, verb = method.partition("/")
+    make: Callable[[Choices, str], dict[str, Any]] = _ARGUMENTS.get(method) or _VERBS.get(verb) or _anything
+    arguments = {"accountId": "@account" if not choices.one_in(30) else choices.value(), **make(choices, type)}
+    if choices.one_in(15):
+        arguments[choices.pick(["ids", "ifInState", "create", "filter", "x"])] = choices.value()
+    if choices.one_in(10) and number:
+        path = choices.pick(["/ids", "/list/*/id", "/created/c0/id", "/list/*/mailboxIds/*", "/", "", "x", "/list/0/emailIds/*"])
+        arguments.pop("ids", None)
+        reference = {"resultOf": f"c{choices.below(number)}", "name": choices.pick(_METHODS), "path": path}
+        arguments[choices.pick(["#ids", "#destroy", "#x"])] = reference
+    return [method, arguments, f"c{number}"]
+
+
+def _anything(choices: Choices, type: str) -> dict[str, Any]:
+    return {choices.pick(["ids", "blobIds", "emails", "create", "x"]): choices.value()}
+
+
+def _ids(choices: Choices) -> list[Any]:
+    return choices.many(partial(_nearly, choices, _IDS), 4)
+
+
+def _get(choices: Choices, type: str) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"ids": choices.pick([None, _ids(choices)])}
+    if choices.below(2):
+        arguments["properties"] = choices.many(partial(_nearly, choices, _PROPERTIES.get(type, ["id"])), 5)
+    if type == "Email" and choices.below(2):
+        arguments["fetchAllBodyValues"] = True
+        arguments["maxBodyValueBytes"] = _nearly(choices, [0, 1, 10])
+        arguments["bodyProperties"] = choices.many(partial(choices.pick, ["partId", "headers", "subParts", "header:X", "x"]), 3)
+    return arguments
+
+
+def _changes(choices: Choices, type: str) -> dict[str, Any]:
+    return {"sinceState": _nearly(choices, _STATES), "maxChanges": _nearly(choices, [None, 1, 2, 0])}
+
+
+def _query_changes(choices: Choices, type: str) -> dict[str, Any]:
+    asked = query_arguments(choices, type)
+    kept = {name: asked[name] for name in ("filter", "sort", "calculateTotal", "collapseThreads") if name in asked}
+    return {**kept, "sinceQueryState": _nearly(choices, _STATES), "upToId": choices.pick([None, "@e0", "x"])}
+
+
+_VALUES: dict[str, list[Any]] = {
+    "mailboxIds": [{"@inbox": True}, {"@inbox": True, "#c0": True}, {}, {"@trash": False}, {"nothing": True}],
+    "keywords": [{"$seen": True}, {"A": True, "a": True}, {}, {"": True}, {"x": False}, {"é": True}],
+    "receivedAt": [*_DATES, "2026-13-01T00:00:00Z", "2026-01-01T00:00:00+01:00"],
+    "subject": _WORDS,
+    "from": [[{"name": "A \"b\" c", "email": "a@b"}], [{"email": "a\r\nX: y"}], [{}], []],
+    "messageId": [["a@b"], ["<a>"], []],
+    "textBody": [[{"partId": "1", "type": "text/plain"}], [{"partId": "2"}], [{"blobId": "@b0", "type": "text/plain"}], []],
+    "htmlBody": [[{"partId": "1", "type": "text/html"}], [{"partId": "1", "type": "text/plain"}]],
+    "attachments": [[{"blobId": "@b0", "type": "message/rfc822", "name": "é"}], [{"blobId": "nothing"}], [{"partId": "1"}]],
+    "bodyStructure": [
+        {"type": "multipart/mixed", "subParts": [{"partId": "1", "type": "text/plain"}, {"blobId": "@b1"}]},
+        {"type": "multipart/x", "subParts": []},
+        {"partId": "1", "type": "text/plain", "header:X": " y", "headers": []},
+    ],
+    "bodyValues": [{"1": {"value": "text\r\nGrüße"}}, {"1": {"value": "x" * 2000}}, {"1": {"value": "", "isTruncated": True}}],
+    "header:X-A": [" x", "x\r\ny", "é"],
+    "header:From:asAddresses": [[{"name": None, "email": "a@b"}]],
+    "header:X:asDate": ["2026-01-01T00:00:00+01:00", "x"],
+    "name": ["a", "Inbox", "é", "e\u0301", "/", "", "a\nb", "x" * 600],
+    "parentId": [None, "@inbox", "#c0", "#c1", "@trash", "nothing"],
+    "role": [None, "inbox", "junk", "trash", "x", "Junk"],
+    "sortOrder": [0, 1, 2**53],
+    "isSubscribed": [True, False],
+    "id": ["@e0"],
+    "totalEmails": [0, 5],
+}  # fmt: skip
+_EMAIL_SET = [name for name in _VALUES if name not in ("name", "parentId", "role", "sortOrder", "isSubscribed", "totalEmails")]
+_MAILBOX_SET = ["name", "parentId", "role", "sortOrder", "isSubscribed", "id", "totalEmails"]
+_POINTERS = [
+    "mailboxIds/@inbox", "mailboxIds/@trash", "mailboxIds/#c0", "keywords/$seen", "keywords/$SEEN", "keywords/x", "keywords",
+    "keywords/a~1b", "keywords/~2", "mailboxIds", "subject", "from/0/name", "keywords/a/b", "x/y", "",
+]  # fmt: skip
+
+
+def _record(choices: Choices, type: str) -> dict[str, Any]:
+    """The properties of a creation: those that are needed, nearly always, and some others."""
+    names = ["name"] if type == "Mailbox" else ["mailboxIds", "bodyValues", choices.pick(["textBody", "htmlBody", "bodyStructure"])]
+    names += choices.many(partial(choices.pick, _MAILBOX_SET if type == "Mailbox" else _EMAIL_SET), 4)
+    return {name: _nearly(choices, _VALUES[name]) for name in names if not choices.one_in(20)}
+
+
+def _set(choices: Choices, type: str) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    if choices.below(2):
+        arguments["create"] = {f"c{number}": _record(choices, type) for number in range(choices.below(4))}
+    if choices.below(2):
+        targets = choices.many(partial(choices.pick, _IDS), 3)
+        arguments["update"] = {target: _changes_of(choices, type) for target in targets}
+    if choices.below(2):
+        arguments["destroy"] = _ids(choices)
+    if type == "Mailbox":
+        arguments["onDestroyRemoveEmails"] = bool(choices.below(2))
+    if choices.one_in(10):
+        arguments["ifInState"] = choices.pick(_STATES)
+    return arguments
+
+
+def _changes_of(choices: Choices, type: str) -> dict[str, Any]:
+    if type == "Mailbox":
+        return {name: _nearly(choices, _VALUES[name]) for name in choices.many(partial(choices.pick, _MAILBOX_SET), 3)}
+    pointers = choices.many(partial(choices.pick, _POINTERS), 3)
+    return {
+        pointer: _nearly(choices, [True, None] if "/" in pointer else _VALUES.get(pointer, [None])) for pointer in pointers
+    }
+
+
+def _copy(choices: Choices, type: str) -> dict[str, Any]:
+    create = {f"c{number}": {"id": choices.pick(_IDS), "mailboxIds": {"@inbox": True}} for number in range(choices.below(3))}
+    return {"fromAccountId": choices.pick(["@account", "nothing", ""]), "create": create}
+
+
+def _import(choices: Choices, type: str) -> dict[str, Any]:
+    def one() -> dict[str, Any]:
+        names = ["mailboxIds", *choices.many(partial(choices.pick, ["keywords", "receivedAt", "x"]), 2)]
+        values = {name: _nearly(choices, _VALUES.get(name, [1])) for name in names}
+        return {"blobId": _nearly(choices, ["@b0", "@b1", "nothing"]), **values}
+
+    return {"emails": {f"c{number}": one() for number in range(choices.below(4))}}
+
+
+def _upload(choices: Choices, type: str) -> dict[str, Any]:
+    def source() -> Any:
+        sources: list[Any] = [
+            {"data:asText": choices.text(40)}, {"data:asBase64": choices.pick(["aGk=", "a", "!", "=", ""])},
+            {"blobId": choices.pick(_IDS), "offset": choices.pick([0, 1, 10**9, -1]), "length": choices.pick([None, 1, 10**9])},
+        ]  # fmt: skip
+        return _nearly(choices, sources)
+
+    return {"create": {f"c{number}": {"data": choices.many(source, 3), "type": "x"} for number in range(choices.below(3))}}
+
+
+def _blob_get(choices: Choices, type: str) -> dict[str, Any]:
+    names = ["data", "data:asText", "data:asBase64", "size", "digest:sha", "digest:sha-256", "digest:x", "digest:"]
+    return {
+        "ids": _ids(choices), "properties": choices.many(partial(_nearly, choices, names), 4),
+        "offset": _nearly(choices, [0, 1, 10**9]), "length": _nearly(choices, [None, 0, 1, 10**9]),
+    }  # fmt: skip
+
+
+_VERBS: dict[str, Callable[[Choices, str], dict[str, Any]]] = {
+    "get": _get, "set": _set, "changes": _changes, "query": query_arguments, "queryChanges": _query_changes, "copy": _copy,
+}  # fmt: skip
+_ARGUMENTS: dict[str, Callable[[Choices, str], dict[str, Any]]] = {
+    "Email/import": _import,
+    "Email/parse": lambda choices, type: {"blobIds": _ids(choices), **_get(choices, "Email"), "ids": None},
+    "SearchSnippet/get": lambda choices, type: {"emailIds": _ids(choices), "filter": _filter(choices, "Email", 3)},
+    "Blob/upload": _upload,
+    "Blob/get": _blob_get,
+    "Blob/lookup": lambda choices, type: {"ids": _ids(choices), "typeNames": _nearly(choices, [["Email"], ["Mailbox"], []])},
+    "Blob/copy": lambda choices, type: {"fromAccountId": choices.pick(["@account", "x"]), "blobIds": _ids(choices)},
+}
+
+
+def requests() -> list[bytes]:
+    """Whole requests to mutate, at least one of each method."""
+    made = []
+    for number, method in enumerate(_METHODS * 3):
+        type, _, verb = method.partition("/")
+        choices = Choices(bytes(((number * 7919 + at) * 2654435761 >> 7) % 251 for at in range(120)))
+        arguments = (_ARGUMENTS.get(method) or _VERBS.get(verb) or _anything)(choices, type)
+        call = [method, {"accountId": "@account", **arguments}, "c0"]
+        made.append(json.dumps({"using": USING, "methodCalls": [call]}, ensure_ascii=bool(number % 2)).encode())
+    return made
+
+
