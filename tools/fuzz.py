@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import hashlib
 import importlib.util
+import io
 import random
 import subprocess
 import sys
@@ -79,20 +80,22 @@ def _plain(arguments: argparse.Namespace) -> int:
 def _guided(arguments: argparse.Namespace) -> int:
     import atheris
 
-    # Coverage is counted in modules that are imported from here on.
-    with atheris.instrument_imports(include=["veredus"], enable_loader_override=False):
+    # Coverage is counted in modules that are imported from here on; it would name them all.
+    with contextlib.redirect_stderr(io.StringIO()), atheris.instrument_imports(include=["veredus"], enable_loader_override=False):
         from tools.fuzz_targets import WORDS, opened, seeds
     name = arguments.target
     corpus = WORK / name
     corpus.mkdir(parents=True, exist_ok=True)
     for data in seeds(name):
         (corpus / hashlib.sha1(data, usedforsecurity=False).hexdigest()).write_bytes(data)
-    words = WORK / f"{name}.dict"
-    words.write_text("".join(f'"{_escaped(word)}"\n' for word in WORDS.get(name, ())))
     options = [
         f"-max_total_time={arguments.seconds}", f"-max_len={_MOST}", f"-seed={arguments.seed}", "-timeout=60",
-        "-rss_limit_mb=4096", f"-dict={words}", f"-artifact_prefix={WORK}/{name}-", "-print_final_stats=1", "-verbosity=0",
+        "-rss_limit_mb=4096", f"-artifact_prefix={WORK}/{name}-", "-print_final_stats=1", "-verbosity=0",
     ]  # fmt: skip
+    if name in WORDS:
+        words = WORK / f"{name}.dict"
+        words.write_text("".join(f'"{_escaped(word)}"\n' for word in WORDS[name]))
+        options.append(f"-dict={words}")
     with opened(name) as target:
         atheris.Setup([sys.argv[0], *options, str(corpus)], reporting(name, target))
         atheris.Fuzz()  # ends the process

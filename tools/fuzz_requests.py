@@ -18,8 +18,15 @@ USING = [
 ]
 
 _WORDS = ["hello", "Grüße", "日本語", "x_y", "a%b", 'say "hi"', "report", "Re: report", "", "İstanbul ß"]
+_OF_TYPE = {
+    "Email": ["@e0", "@e1", "@e2", "#c0"],
+    "Mailbox": ["@inbox", "@trash", "@drafts", "@archive", "#c0"],
+    "Thread": ["@t0", "@t1", "@t2"],
+    "Blob": ["@b0", "@b1", "@ob0"],
+    "Quota": ["count", "octets"],
+}
 _IDS = ["@inbox", "@trash", "@drafts", "@archive", "@e0", "@e1", "@t0", "@b0", "#c0", "#c1", "nothing", "", "a/b", "é"]
-_STATES = ["0", "1", "2", "5", "99999", "-1", "x", "", "1.0", "٣"]
+_STATES = ["0", "9", "10", "15", "20", "25", "1", "99999", "-1", "x", "", "1.0", "٣"]
 
 
 def mail(number: int) -> bytes:
@@ -71,16 +78,14 @@ _FILTERS: dict[str, dict[str, list[Any]]] = {
         "isSubscribed": [True, False],
     },
     "Quota": {"name": ["a", ""], "scope": ["account", "x"], "resourceType": ["count", "octets"], "type": ["Email", "X"]},
-    "Thread": {},
 }
 _SORTS = {
     "Email": [
         "receivedAt", "size", "from", "to", "subject", "sentAt", "hasKeyword", "allInThreadHaveKeyword",
-        "someInThreadHaveKeyword", "id",
+        "someInThreadHaveKeyword",
     ],
     "Mailbox": ["name", "sortOrder", "parentId"],
     "Quota": ["name", "used"],
-    "Thread": ["id"],
 }  # fmt: skip
 _COLLATIONS = ["i;unicode-casemap", "i;ascii-casemap", "i;ascii-numeric", "i;octet", "x", None, 1]
 
@@ -107,7 +112,7 @@ def query_arguments(choices: Choices, type: str) -> dict[str, Any]:
 
 def _nearly(choices: Choices, values: list[Any]) -> Any:
     """One of ``values``, seldom anything else."""
-    return choices.value() if choices.one_in(12) or not values else choices.pick(values)
+    return choices.value() if choices.one_in(40) or not values else choices.pick(values)
 
 
 def _filter(choices: Choices, type: str, depth: int) -> Any:
@@ -118,7 +123,7 @@ def _filter(choices: Choices, type: str, depth: int) -> Any:
         return {"operator": operator, "conditions": inner}
     if kind == 0 and choices.one_in(8):
         return choices.value()
-    names = [choices.pick([*_FILTERS[type], "unknown"]) for _ in range(choices.below(3) + (depth < 4))]
+    names = [choices.pick([*_FILTERS[type], "unknown"] if choices.one_in(20) else [*_FILTERS[type]]) for _ in range(choices.below(3) + (depth < 4))]
     return {name: _nearly(choices, _FILTERS[type].get(name, [])) for name in names}
 
 
@@ -163,7 +168,7 @@ def _call(choices: Choices, number: int) -> Any:
     type, _, verb = method.partition("/")
     make: Callable[[Choices, str], dict[str, Any]] = _ARGUMENTS.get(method) or _VERBS.get(verb) or _anything
     arguments = {"accountId": "@account" if not choices.one_in(30) else choices.value(), **make(choices, type)}
-    if choices.one_in(15):
+    if choices.one_in(40):
         arguments[choices.pick(["ids", "ifInState", "create", "filter", "x"])] = choices.value()
     if choices.one_in(10) and number:
         path = choices.pick(["/ids", "/list/*/id", "/created/c0/id", "/list/*/mailboxIds/*", "/", "", "x", "/list/0/emailIds/*"])
@@ -173,16 +178,24 @@ def _call(choices: Choices, number: int) -> Any:
     return [method, arguments, f"c{number}"]
 
 
+def _without(arguments: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in arguments.items() if key != name}
+
+
 def _anything(choices: Choices, type: str) -> dict[str, Any]:
     return {choices.pick(["ids", "blobIds", "emails", "create", "x"]): choices.value()}
 
 
-def _ids(choices: Choices) -> list[Any]:
-    return choices.many(partial(_nearly, choices, _IDS), 4)
+def _ids(choices: Choices, type: str) -> list[Any]:
+    return choices.many(partial(_id, choices, type), 4)
+
+
+def _id(choices: Choices, type: str) -> str:
+    return choices.pick(_OF_TYPE.get(type, _IDS) if choices.below(8) else _IDS)
 
 
 def _get(choices: Choices, type: str) -> dict[str, Any]:
-    arguments: dict[str, Any] = {"ids": choices.pick([None, _ids(choices)])}
+    arguments: dict[str, Any] = {"ids": choices.pick([None, _ids(choices, type)])}
     if choices.below(2):
         arguments["properties"] = choices.many(partial(_nearly, choices, _PROPERTIES.get(type, ["id"])), 5)
     if type == "Email" and choices.below(2):
@@ -203,13 +216,16 @@ def _query_changes(choices: Choices, type: str) -> dict[str, Any]:
 
 
 _VALUES: dict[str, list[Any]] = {
-    "mailboxIds": [{"@inbox": True}, {"@inbox": True, "#c0": True}, {}, {"@trash": False}, {"nothing": True}],
-    "keywords": [{"$seen": True}, {"A": True, "a": True}, {}, {"": True}, {"x": False}, {"é": True}],
-    "receivedAt": [*_DATES, "2026-13-01T00:00:00Z", "2026-01-01T00:00:00+01:00"],
+    "mailboxIds": [
+        *([{"@inbox": True}, {"@inbox": True, "@trash": True}, {"@drafts": True}] * 4),
+        {"@inbox": True, "#c0": True}, {}, {"@trash": False}, {"nothing": True},
+    ],
+    "keywords": [*([{"$seen": True}, {}, {"A": True, "a": True}] * 3), {"": True}, {"x": False}, {"é": True}],
+    "receivedAt": [*_DATES, *_DATES, "2026-13-01T00:00:00Z", "2026-01-01T00:00:00+01:00"],
     "subject": _WORDS,
     "from": [[{"name": "A \"b\" c", "email": "a@b"}], [{"email": "a\r\nX: y"}], [{}], []],
     "messageId": [["a@b"], ["<a>"], []],
-    "textBody": [[{"partId": "1", "type": "text/plain"}], [{"partId": "2"}], [{"blobId": "@b0", "type": "text/plain"}], []],
+    "textBody": [*([[{"partId": "1", "type": "text/plain"}]] * 5), [{"partId": "2"}], [{"blobId": "@b0", "type": "text/plain"}], []],
     "htmlBody": [[{"partId": "1", "type": "text/html"}], [{"partId": "1", "type": "text/plain"}]],
     "attachments": [[{"blobId": "@b0", "type": "message/rfc822", "name": "é"}], [{"blobId": "nothing"}], [{"partId": "1"}]],
     "bodyStructure": [
@@ -217,11 +233,11 @@ _VALUES: dict[str, list[Any]] = {
         {"type": "multipart/x", "subParts": []},
         {"partId": "1", "type": "text/plain", "header:X": " y", "headers": []},
     ],
-    "bodyValues": [{"1": {"value": "text\r\nGrüße"}}, {"1": {"value": "x" * 2000}}, {"1": {"value": "", "isTruncated": True}}],
+    "bodyValues": [*([{"1": {"value": "text\r\nGrüße"}}] * 4), {"1": {"value": "x" * 2000}}, {"1": {"value": "", "isTruncated": True}}],
     "header:X-A": [" x", "x\r\ny", "é"],
     "header:From:asAddresses": [[{"name": None, "email": "a@b"}]],
     "header:X:asDate": ["2026-01-01T00:00:00+01:00", "x"],
-    "name": ["a", "Inbox", "é", "e\u0301", "/", "", "a\nb", "x" * 600],
+    "name": ["a", "b", "c", "d", "Inbox", "é", "e\u0301", "/", "", "a\nb", "x" * 600],
     "parentId": [None, "@inbox", "#c0", "#c1", "@trash", "nothing"],
     "role": [None, "inbox", "junk", "trash", "x", "Junk"],
     "sortOrder": [0, 1, 2**53],
@@ -229,9 +245,10 @@ _VALUES: dict[str, list[Any]] = {
     "id": ["@e0"],
     "totalEmails": [0, 5],
 }  # fmt: skip
-_EMAIL_SET = [name for name in _VALUES if name not in ("name", "parentId", "role", "sortOrder", "isSubscribed", "totalEmails")]
-_MAILBOX_SET = ["name", "parentId", "role", "sortOrder", "isSubscribed", "id", "totalEmails"]
+_EMAIL_SET = [name for name in _VALUES if name not in ("id", "bodyStructure", "textBody", "htmlBody", "name", "parentId", "role", "sortOrder", "isSubscribed", "totalEmails")]
+_MAILBOX_SET = [*(["name", "parentId", "role", "sortOrder", "isSubscribed"] * 3), "id", "totalEmails"]
 _POINTERS = [
+    *(["mailboxIds/@inbox", "mailboxIds/@trash", "keywords/$seen", "keywords/x"] * 4),
     "mailboxIds/@inbox", "mailboxIds/@trash", "mailboxIds/#c0", "keywords/$seen", "keywords/$SEEN", "keywords/x", "keywords",
     "keywords/a~1b", "keywords/~2", "mailboxIds", "subject", "from/0/name", "keywords/a/b", "x/y", "",
 ]  # fmt: skip
@@ -239,8 +256,8 @@ _POINTERS = [
 
 def _record(choices: Choices, type: str) -> dict[str, Any]:
     """The properties of a creation: those that are needed, nearly always, and some others."""
-    names = ["name"] if type == "Mailbox" else ["mailboxIds", "bodyValues", choices.pick(["textBody", "htmlBody", "bodyStructure"])]
-    names += choices.many(partial(choices.pick, _MAILBOX_SET if type == "Mailbox" else _EMAIL_SET), 4)
+    names = ["name"] if type == "Mailbox" else ["mailboxIds", "bodyValues", choices.pick(["textBody", "textBody", "textBody", "htmlBody", "bodyStructure"])]
+    names += choices.many(partial(choices.pick, _MAILBOX_SET if type == "Mailbox" else _EMAIL_SET), 2)
     return {name: _nearly(choices, _VALUES[name]) for name in names if not choices.one_in(20)}
 
 
@@ -249,10 +266,10 @@ def _set(choices: Choices, type: str) -> dict[str, Any]:
     if choices.below(2):
         arguments["create"] = {f"c{number}": _record(choices, type) for number in range(choices.below(4))}
     if choices.below(2):
-        targets = choices.many(partial(choices.pick, _IDS), 3)
+        targets = choices.many(partial(_id, choices, type), 3)
         arguments["update"] = {target: _changes_of(choices, type) for target in targets}
     if choices.below(2):
-        arguments["destroy"] = _ids(choices)
+        arguments["destroy"] = _ids(choices, type)
     if type == "Mailbox":
         arguments["onDestroyRemoveEmails"] = bool(choices.below(2))
     if choices.one_in(10):
@@ -270,8 +287,8 @@ def _changes_of(choices: Choices, type: str) -> dict[str, Any]:
 
 
 def _copy(choices: Choices, type: str) -> dict[str, Any]:
-    create = {f"c{number}": {"id": choices.pick(_IDS), "mailboxIds": {"@inbox": True}} for number in range(choices.below(3))}
-    return {"fromAccountId": choices.pick(["@account", "nothing", ""]), "create": create}
+    create = {f"c{number}": {"id": choices.pick(["@oe0", "@oe1", "@e0", "x"]), "mailboxIds": {"@inbox": True}} for number in range(choices.below(3))}
+    return {"fromAccountId": choices.pick(["@account", "@oaccount", "@oaccount", "nothing"]), "create": create}
 
 
 def _import(choices: Choices, type: str) -> dict[str, Any]:
@@ -297,7 +314,7 @@ def _upload(choices: Choices, type: str) -> dict[str, Any]:
 def _blob_get(choices: Choices, type: str) -> dict[str, Any]:
     names = ["data", "data:asText", "data:asBase64", "size", "digest:sha", "digest:sha-256", "digest:x", "digest:"]
     return {
-        "ids": _ids(choices), "properties": choices.many(partial(_nearly, choices, names), 4),
+        "ids": _ids(choices, "Blob"), "properties": choices.many(partial(_nearly, choices, names), 4),
         "offset": _nearly(choices, [0, 1, 10**9]), "length": _nearly(choices, [None, 0, 1, 10**9]),
     }  # fmt: skip
 
@@ -307,12 +324,12 @@ _VERBS: dict[str, Callable[[Choices, str], dict[str, Any]]] = {
 }  # fmt: skip
 _ARGUMENTS: dict[str, Callable[[Choices, str], dict[str, Any]]] = {
     "Email/import": _import,
-    "Email/parse": lambda choices, type: {"blobIds": _ids(choices), **_get(choices, "Email"), "ids": None},
-    "SearchSnippet/get": lambda choices, type: {"emailIds": _ids(choices), "filter": _filter(choices, "Email", 3)},
+    "Email/parse": lambda choices, type: {**_without(_get(choices, "Email"), "ids"), "blobIds": _ids(choices, "Blob")},
+    "SearchSnippet/get": lambda choices, type: {"emailIds": _ids(choices, "Email"), "filter": _filter(choices, "Email", 3)},
     "Blob/upload": _upload,
     "Blob/get": _blob_get,
-    "Blob/lookup": lambda choices, type: {"ids": _ids(choices), "typeNames": _nearly(choices, [["Email"], ["Mailbox"], []])},
-    "Blob/copy": lambda choices, type: {"fromAccountId": choices.pick(["@account", "x"]), "blobIds": _ids(choices)},
+    "Blob/lookup": lambda choices, type: {"ids": _ids(choices, "Blob"), "typeNames": _nearly(choices, [["Email"], ["Mailbox"], []])},
+    "Blob/copy": lambda choices, type: {"fromAccountId": choices.pick(["@account", "@oaccount"]), "blobIds": _ids(choices, "Blob")},
 }
 
 

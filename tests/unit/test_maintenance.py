@@ -34,7 +34,11 @@ class World:
     @classmethod
     async def make(cls, directory: Path) -> "World":
         clock = Clock()
-        return cls(directory, await FileBlobs.at(directory / "blobs", now=clock.time.timestamp), clock)
+
+        def now() -> float:
+            return clock.time.timestamp()
+
+        return cls(directory, await FileBlobs.at(directory / "blobs", now=now), clock)
 
     async def upload(self, data: bytes) -> Blob:
         blob = await self.blobs.put(data, max_size=len(data))
