@@ -17,6 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+# Targets are imported where they are run: a fuzzer must be there before what it is to watch.
+# ruff: noqa: PLC0415
+
 ROOT = Path(__file__).parent.parent
 WORK = ROOT / "fuzz-corpus"
 _MOST = 64 * 1024
@@ -43,11 +46,19 @@ def _all(arguments: argparse.Namespace) -> int:
     """Each target in a process of its own: one that breaks does not keep the others from running."""
     from tools.fuzz_targets import TARGETS
 
-    options = ["--seconds", str(arguments.seconds), "--seed", str(arguments.seed), *(["--plain"] * arguments.plain)]
+    options = [
+        "--seconds",
+        str(arguments.seconds),
+        "--seed",
+        str(arguments.seed),
+        *(["--plain"] * arguments.plain),
+    ]
     broken = []
     for name in TARGETS:
         print(f"== {name}", flush=True)
-        if subprocess.run([sys.executable, "-m", "tools.fuzz", "--target", name, *options], check=False).returncode:
+        if subprocess.run(
+            [sys.executable, "-m", "tools.fuzz", "--target", name, *options], check=False
+        ).returncode:
             broken.append(name)
     print(f"broken: {', '.join(broken)}" if broken else "nothing found")
     return bool(broken)
@@ -78,10 +89,13 @@ def _plain(arguments: argparse.Namespace) -> int:
 
 
 def _guided(arguments: argparse.Namespace) -> int:
-    import atheris
+    import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
     # Coverage is counted in modules that are imported from here on; it would name them all.
-    with contextlib.redirect_stderr(io.StringIO()), atheris.instrument_imports(include=["veredus"], enable_loader_override=False):
+    with (
+        contextlib.redirect_stderr(io.StringIO()),
+        atheris.instrument_imports(include=["veredus"], enable_loader_override=False),
+    ):
         from tools.fuzz_targets import WORDS, opened, seeds
     name = arguments.target
     corpus = WORK / name
@@ -119,7 +133,10 @@ def reporting(name: str, target: Callable[[bytes], None]) -> Callable[[bytes], A
             path.write_bytes(data)
             with contextlib.suppress(ValueError):
                 path = path.relative_to(Path.cwd())
-            print(f"\nbroken by {len(data)} octets: python -m tools.fuzz --target {name} --replay {path}", flush=True)
+            print(
+                f"\nbroken by {len(data)} octets: python -m tools.fuzz --target {name} --replay {path}",
+                flush=True,
+            )
             raise
 
     return run

@@ -17,9 +17,11 @@ from typing import Any, NoReturn
 import structlog
 
 from tools.fuzz_input import Choices
-from tools.fuzz_requests import USING, mail, method_calls, query_arguments
+from tools.fuzz_queries import mail, query_arguments
+from tools.fuzz_requests import USING, method_calls
 from veredus.app import App, open_app
 from veredus.config.settings import Blobs, Config, Storage
+from veredus.formats.mime.message import parse
 from veredus.mail.email.describe import texts
 from veredus.ports import Identity
 from veredus.wire.errors import RequestError
@@ -100,7 +102,11 @@ class Account:
     async def fill(self, count: int) -> None:
         for number in range(count):
             email = await self.import_mail(mail(number), number)
-            self.names |= {f"@e{number}": email["id"], f"@b{number}": email["blobId"], f"@t{number}": email["threadId"]}
+            self.names |= {
+                f"@e{number}": email["id"],
+                f"@b{number}": email["blobId"],
+                f"@t{number}": email["threadId"],
+            }
 
     async def import_mail(self, data: bytes, number: int = 0) -> Any:
         """What is created, or None when it was refused."""
@@ -120,7 +126,9 @@ class Account:
         async def chunks() -> Any:
             yield data
 
-        blob: str = (await self.app.engine.upload(self.identity, self.id, "message/rfc822", chunks()))["blobId"]
+        blob: str = (await self.app.engine.upload(self.identity, self.id, "message/rfc822", chunks()))[
+            "blobId"
+        ]
         return blob
 
     async def process(self, body: bytes) -> Any:
@@ -155,7 +163,9 @@ class Account:
                 if box["totalEmails"] != counted[box["id"]]:
                     raise Bug(f"{box['name']} has {counted[box['id']]} Emails, and says {box['totalEmails']}")
             threads = Counter(email["threadId"] for email in emails)
-            if threads != {thread["id"]: len(thread["emailIds"]) for thread in await snapshot.get("Thread", None)}:
+            if threads != {
+                thread["id"]: len(thread["emailIds"]) for thread in await snapshot.get("Thread", None)
+            }:
                 raise Bug("Threads do not list their Emails")
             used = {quota["id"]: quota["used"] for quota in await snapshot.get("Quota", None)}
             if used != {"count": len(emails), "octets": sum(email["size"] for email in emails)}:
@@ -164,8 +174,10 @@ class Account:
 
 # RFC 8620 §3.6.2 and §5, RFC 8621; not serverFail, serverUnavailable and serverPartialFail.
 _ERRORS = frozenset(
-    "unknownMethod invalidArguments invalidResultReference forbidden accountNotFound accountNotSupportedByMethod "
-    "accountReadOnly requestTooLarge stateMismatch cannotCalculateChanges tooManyChanges anchorNotFound unsupportedSort "
+    "unknownMethod invalidArguments invalidResultReference forbidden accountNotFound "
+    "accountNotSupportedByMethod "
+    "accountReadOnly requestTooLarge stateMismatch cannotCalculateChanges tooManyChanges anchorNotFound "
+    "unsupportedSort "
     "unsupportedFilter fromAccountNotFound fromAccountNotSupportedByMethod".split()
 )
 
@@ -198,10 +210,14 @@ def calls(engines: Engines, data: bytes) -> None:
 
 
 _EMAIL = (
-    "blobId threadId size messageId inReplyTo references sender from to cc bcc replyTo subject sentAt hasAttachment preview "
-    "headers bodyStructure bodyValues textBody htmlBody attachments header:From:asAddresses header:X:all header:Date:asDate"
+    "blobId threadId size messageId inReplyTo references sender from to cc bcc replyTo subject sentAt "
+    "hasAttachment preview "
+    "headers bodyStructure bodyValues textBody htmlBody attachments header:From:asAddresses header:X:all "
+    "header:Date:asDate"
 ).split()
-_PART = "partId blobId size headers name type charset disposition cid language location subParts header:X:asText".split()
+_PART = (
+    "partId blobId size headers name type charset disposition cid language location subParts header:X:asText"
+).split()
 
 
 def email(engines: Engines, data: bytes) -> None:
@@ -246,7 +262,13 @@ async def _check_parts(account: Account, email: Any) -> None:
     await account.calls(
         ["SearchSnippet/get", {"emailIds": [email.get("id", "x")], "filter": text_filter}],
         ["Email/parse", {"blobIds": [part["blobId"] for part in leaves[:20]]}],
-        ["Blob/get", {"ids": [part["blobId"] for part in leaves[:20]], "properties": ["data", "digest:sha-256", "size"]}],
+        [
+            "Blob/get",
+            {
+                "ids": [part["blobId"] for part in leaves[:20]],
+                "properties": ["data", "digest:sha-256", "size"],
+            },
+        ],
     )
 
 
@@ -262,19 +284,19 @@ class Queries:
         memory = await self._stack.enter_async_context(self._engines.open("memory"))
         sqlite = await self._stack.enter_async_context(self._engines.open("sqlite"))
         account = await Account.new(memory, "alice@example.com")
-        await account.calls(["Mailbox/set", {"create": {"a": {"name": "Ä box", "parentId": account.names["@inbox"]}}}])
+        await account.calls(
+            ["Mailbox/set", {"create": {"a": {"name": "Ä box", "parentId": account.names["@inbox"]}}}]
+        )
         await account.fill(24)
         for id in await memory.store.accounts():
-            for table in (*memory.registry.tables(), "User", "Account", "Address"):
-                await self._copy(memory, sqlite, id, table if isinstance(table, str) else table.name)
+            for type in ("User", "Account", "Address", *memory.registry.types):
+                await self._copy(memory, sqlite, id, type)
         sqlite.directory.drop()
         twin = Account(sqlite, "alice@example.com", account.id)
         twin.names = account.names
         return account, twin
 
     async def _copy(self, source: App, target: App, account: str, type: str) -> None:
-        from veredus.formats.mime.message import parse
-
         async with source.store.read(account) as snapshot, target.store.write(account) as tx:
             for record in await snapshot.get(type, await snapshot.select(type)):
                 full_text = None

@@ -1,4 +1,4 @@
-"""Octets of a fuzzer turned into choices, so that a mutation of the octets is a mutation of what they choose."""
+"""Octets of a fuzzer turned into choices: a mutation of the octets is a mutation of what they choose."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -7,14 +7,16 @@ T = TypeVar("T")
 
 # What JSON documents are made of where a value of another type is expected.
 ODD_VALUES: tuple[Any, ...] = (
-    None, True, False, 0, 1, -1, 2**53 - 1, 2**53, -(2**63), 10**30, 0.5, 1e308, "", "a", "A\u0301", "\0", "é", "日本", "😀",
-    "$seen", "2026-01-01T00:00:00Z", "9999-12-31T23:59:59.9Z", "0000-00-00T00:00:00Z", "x" * 300, [], [None], ["a"], [[]],
+    None, True, False, 0, 1, -1, 2**53 - 1, 2**53, -(2**63), 10**30, 0.5, 1e308, "", "a", "A\u0301", "\0",
+    "é", "日本", "😀",
+    "$seen", "2026-01-01T00:00:00Z", "9999-12-31T23:59:59.9Z", "0000-00-00T00:00:00Z", "x" * 300, [], [None],
+    ["a"], [[]],
     {}, {"a": True}, {"a": {"b": None}}, "#c0", "#", "%", "_", '"', "'", "\\", "*", "OR", "NEAR(", "a AND b",
 )  # fmt: skip
 
 
 class Choices:
-    """Takes decisions from octets; when they run out, always the first option: so what grows comes to an end."""
+    """Takes decisions from octets; when they run out, always the first option: what grows comes to an end."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

@@ -1,4 +1,4 @@
-"""A mutation loop for where there is no coverage-guided fuzzer: quick, without memory of what it has reached."""
+"""A mutation loop for where there is no coverage-guided fuzzer; it does not know what it has reached."""
 
 import random
 import signal
@@ -13,15 +13,13 @@ _MOST = 64 * 1024
 
 
 def run(target: Callable[[bytes], None], seeds: Sequence[bytes], seconds: float, seed: int) -> int:
-    """Try the seeds, then mutations of them; the number of inputs tried. What the target raises passes through."""
+    """Try the seeds, then mutations of them; the number of inputs tried. What the target raises passes."""
     chance = random.Random(seed)
     pool = list(seeds) or [b""]
-    tried = 0
     end = time.monotonic() + seconds
-    for data in _inputs(pool, chance):
+    for tried, data in enumerate(_inputs(pool, chance), 1):
         with _alarm():
             target(data)
-        tried += 1
         if time.monotonic() >= end:
             return tried
     raise AssertionError("there is always another input")

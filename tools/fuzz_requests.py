@@ -1,7 +1,4 @@
-"""Requests and messages for the fuzz targets: whole ones to start from, and nearly right ones made by choices.
-
-A string "@name" stands for an id of the account: see ``fuzz_engine.Account``.
-"""
+"""Requests for the fuzz targets: whole ones to start from, and nearly right ones made by choices."""
 
 import json
 from collections.abc import Callable
@@ -9,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from tools.fuzz_input import Choices
+from tools.fuzz_queries import DATES, IDS, WORDS, any_filter, nearly, query_arguments
 
 USING = [
     "urn:ietf:params:jmap:core",
@@ -17,7 +15,6 @@ USING = [
     "urn:ietf:params:jmap:blob",
 ]
 
-_WORDS = ["hello", "Grüße", "日本語", "x_y", "a%b", 'say "hi"', "report", "Re: report", "", "İstanbul ß"]
 _OF_TYPE = {
     "Email": ["@e0", "@e1", "@e2", "#c0"],
     "Mailbox": ["@inbox", "@trash", "@drafts", "@archive", "#c0"],
@@ -25,136 +22,25 @@ _OF_TYPE = {
     "Blob": ["@b0", "@b1", "@ob0"],
     "Quota": ["count", "octets"],
 }
-_IDS = ["@inbox", "@trash", "@drafts", "@archive", "@e0", "@e1", "@t0", "@b0", "#c0", "#c1", "nothing", "", "a/b", "é"]
 _STATES = ["0", "9", "10", "15", "20", "25", "1", "99999", "-1", "x", "", "1.0", "٣"]
-
-
-def mail(number: int) -> bytes:
-    """One of many messages that differ in what can be asked for."""
-    word, other = _WORDS[number % 10], _WORDS[(number * 3 + 1) % 10]
-    fields = {
-        "Message-ID": f"<m{number}@example.com>",
-        "References": f"<m{number // 3}@example.com>",
-        "From": f'"{other.replace(chr(34), "")}" <user{number % 4}@example.com>',
-        "To": f"to{number % 3}@example.org" if number % 5 else "",
-        "Cc": "cc@sub.example.org" if number % 3 == 0 else "",
-        "Subject": word if number % 4 else "=?utf-8?q?Gr=C3=BC=C3=9Fe?=",
-        "Date": f"Thu, {number % 28 + 1} Jan 2026 10:00:00 +0{number % 10}00",
-        "X-Number": str(number),
-    }
-    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items() if value)
-    if number % 6 == 5:
-        part = "--b\r\nContent-Type: application/pdf; name=a.pdf\r\nContent-Disposition: attachment\r\n\r\nx\r\n"
-        head += "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n"
-        return f"{head}\r\n--b\r\n\r\n{word} text\r\n{part}--b--\r\n".encode()
-    return f"{head}\r\n{other} {word} text number {number}.\r\n".encode() + b"x" * (number * 37)
-
-
-# ---------------------------------------------------------------- queries
-
-_DATES = [f"2026-01-{day:02}T00:00:00{end}" for day in (1, 5, 28) for end in ("Z", ".5Z")]
-_EMAIL_FILTERS: dict[str, list[Any]] = {
-    "inMailbox": _IDS,
-    "inMailboxOtherThan": [["@inbox"], ["@inbox", "@trash"], []],
-    "before": _DATES,
-    "after": _DATES,
-    "minSize": [0, 300, 500, 2**53 - 1],
-    "maxSize": [0, 300, 500, 2**53 - 1],
-    **dict.fromkeys(
-        ("allInThreadHaveKeyword", "someInThreadHaveKeyword", "noneInThreadHaveKeyword", "hasKeyword", "notKeyword"),
-        ["$seen", "$SEEN", "$flagged", "other", "none", "é", ""],
-    ),
-    "hasAttachment": [True, False],
-    **dict.fromkeys(("text", "from", "to", "cc", "bcc", "subject", "body"), [*_WORDS, "text number", "example.com", "user1"]),
-    "header": [["X-Number"], ["x-number", "1"], ["Subject", "ß"], [], ["", ""], ["From", "user"]],
-}
-_FILTERS: dict[str, dict[str, list[Any]]] = {
-    "Email": _EMAIL_FILTERS,
-    "Mailbox": {
-        "parentId": [None, *_IDS],
-        "name": ["in", "IN", "ä", "Ä", "%", "_", ""],
-        "role": [None, "inbox", "none"],
-        "hasAnyRole": [True, False],
-        "isSubscribed": [True, False],
-    },
-    "Quota": {"name": ["a", ""], "scope": ["account", "x"], "resourceType": ["count", "octets"], "type": ["Email", "X"]},
-}
-_SORTS = {
-    "Email": [
-        "receivedAt", "size", "from", "to", "subject", "sentAt", "hasKeyword", "allInThreadHaveKeyword",
-        "someInThreadHaveKeyword",
-    ],
-    "Mailbox": ["name", "sortOrder", "parentId"],
-    "Quota": ["name", "used"],
-}  # fmt: skip
-_COLLATIONS = ["i;unicode-casemap", "i;ascii-casemap", "i;ascii-numeric", "i;octet", "x", None, 1]
-
-
-def query_arguments(choices: Choices, type: str) -> dict[str, Any]:
-    """Arguments of a /query; seldom of a wrong type."""
-    arguments: dict[str, Any] = {"filter": _filter(choices, type, 4)}
-    arguments["sort"] = choices.many(partial(_comparator, choices, type), 3) or None
-    options: dict[str, list[Any]] = {
-        "position": [0, 1, -1, -5, 100],
-        "anchor": ["@e0", "@e5", "@inbox", "nothing"],
-        "anchorOffset": [0, 1, -1, -100, 100],
-        "limit": [0, 1, 3, 100],
-        "calculateTotal": [True],
-    }
-    special = {"Email": "collapseThreads", "Mailbox": choices.pick(["sortAsTree", "filterAsTree"])}
-    if type in special:
-        options[special[type]] = [True]
-    for name, values in options.items():
-        if choices.one_in(3):
-            arguments[name] = _nearly(choices, values)
-    return arguments
-
-
-def _nearly(choices: Choices, values: list[Any]) -> Any:
-    """One of ``values``, seldom anything else."""
-    return choices.value() if choices.one_in(40) or not values else choices.pick(values)
-
-
-def _filter(choices: Choices, type: str, depth: int) -> Any:
-    kind = choices.below(6)
-    if kind >= 3 and depth:
-        operator = _nearly(choices, ["AND", "OR", "NOT"])
-        inner = choices.many(partial(_filter, choices, type, depth - 1), 4)
-        return {"operator": operator, "conditions": inner}
-    if kind == 0 and choices.one_in(8):
-        return choices.value()
-    names = [choices.pick([*_FILTERS[type], "unknown"] if choices.one_in(20) else [*_FILTERS[type]]) for _ in range(choices.below(3) + (depth < 4))]
-    return {name: _nearly(choices, _FILTERS[type].get(name, [])) for name in names}
-
-
-def _comparator(choices: Choices, type: str) -> Any:
-    if choices.one_in(20):
-        return choices.value()
-    comparator: dict[str, Any] = {"property": _nearly(choices, _SORTS[type])}
-    if choices.below(2):
-        comparator["isAscending"] = _nearly(choices, [False, True])
-    if choices.one_in(4):
-        comparator["collation"] = choices.pick(_COLLATIONS)
-    if "Keyword" in str(comparator["property"]):
-        comparator["keyword"] = _nearly(choices, ["$seen", "other", "$FLAGGED"])
-    return comparator
-
-
-# ---------------------------------------------------------------- method calls
 
 _PROPERTIES = {
     "Email": (
-        "id blobId threadId mailboxIds keywords size receivedAt messageId from to subject sentAt hasAttachment preview "
-        "bodyStructure bodyValues textBody htmlBody attachments headers header:From header:X:asText:all header:Date:asURLs x"
+        "id blobId threadId mailboxIds keywords size receivedAt messageId from to subject sentAt "
+        "hasAttachment preview "
+        "bodyStructure bodyValues textBody htmlBody attachments headers header:From header:X:asText:all "
+        "header:Date:asURLs x"
     ).split(),
     "Mailbox": "id name parentId role sortOrder totalEmails unreadThreads isSubscribed myRights".split(),
     "Thread": ["id", "emailIds"],
     "Quota": ["id", "used", "types"],
 }
 _METHODS = [
-    *(f"{type}/{verb}" for type in ("Email", "Mailbox") for verb in ("set", "get", "query", "changes", "queryChanges", "copy")),
+    *(f"{type}/{verb}" for type in ("Email", "Mailbox") for verb in ("set", "get", "query", "changes",
+    "queryChanges", "copy")),
     *("Thread/get", "Thread/changes", "Quota/get", "Quota/changes", "Quota/query", "Quota/queryChanges"),
-    *("Email/import", "Email/parse", "SearchSnippet/get", "Blob/upload", "Blob/get", "Blob/lookup", "Blob/copy", "Core/echo", "X/y"),
+    *("Email/import", "Email/parse", "SearchSnippet/get", "Blob/upload", "Blob/get", "Blob/lookup",
+    "Blob/copy", "Core/echo", "X/y"),
 ]  # fmt: skip
 
 
@@ -167,11 +53,25 @@ def _call(choices: Choices, number: int) -> Any:
     method = choices.pick(_METHODS)
     type, _, verb = method.partition("/")
     make: Callable[[Choices, str], dict[str, Any]] = _ARGUMENTS.get(method) or _VERBS.get(verb) or _anything
-    arguments = {"accountId": "@account" if not choices.one_in(30) else choices.value(), **make(choices, type)}
+    arguments = {
+        "accountId": "@account" if not choices.one_in(30) else choices.value(),
+        **make(choices, type),
+    }
     if choices.one_in(40):
         arguments[choices.pick(["ids", "ifInState", "create", "filter", "x"])] = choices.value()
     if choices.one_in(10) and number:
-        path = choices.pick(["/ids", "/list/*/id", "/created/c0/id", "/list/*/mailboxIds/*", "/", "", "x", "/list/0/emailIds/*"])
+        path = choices.pick(
+            [
+                "/ids",
+                "/list/*/id",
+                "/created/c0/id",
+                "/list/*/mailboxIds/*",
+                "/",
+                "",
+                "x",
+                "/list/0/emailIds/*",
+            ]
+        )
         arguments.pop("ids", None)
         reference = {"resultOf": f"c{choices.below(number)}", "name": choices.pick(_METHODS), "path": path}
         arguments[choices.pick(["#ids", "#destroy", "#x"])] = reference
@@ -191,28 +91,31 @@ def _ids(choices: Choices, type: str) -> list[Any]:
 
 
 def _id(choices: Choices, type: str) -> str:
-    return choices.pick(_OF_TYPE.get(type, _IDS) if choices.below(8) else _IDS)
+    return choices.pick(_OF_TYPE.get(type, IDS) if choices.below(8) else IDS)
 
 
 def _get(choices: Choices, type: str) -> dict[str, Any]:
     arguments: dict[str, Any] = {"ids": choices.pick([None, _ids(choices, type)])}
     if choices.below(2):
-        arguments["properties"] = choices.many(partial(_nearly, choices, _PROPERTIES.get(type, ["id"])), 5)
+        arguments["properties"] = choices.many(partial(nearly, choices, _PROPERTIES.get(type, ["id"])), 5)
     if type == "Email" and choices.below(2):
         arguments["fetchAllBodyValues"] = True
-        arguments["maxBodyValueBytes"] = _nearly(choices, [0, 1, 10])
-        arguments["bodyProperties"] = choices.many(partial(choices.pick, ["partId", "headers", "subParts", "header:X", "x"]), 3)
+        arguments["maxBodyValueBytes"] = nearly(choices, [0, 1, 10])
+        arguments["bodyProperties"] = choices.many(
+            partial(choices.pick, ["partId", "headers", "subParts", "header:X", "x"]), 3
+        )
     return arguments
 
 
 def _changes(choices: Choices, type: str) -> dict[str, Any]:
-    return {"sinceState": _nearly(choices, _STATES), "maxChanges": _nearly(choices, [None, 1, 2, 0])}
+    return {"sinceState": nearly(choices, _STATES), "maxChanges": nearly(choices, [None, 1, 2, 0])}
 
 
 def _query_changes(choices: Choices, type: str) -> dict[str, Any]:
     asked = query_arguments(choices, type)
-    kept = {name: asked[name] for name in ("filter", "sort", "calculateTotal", "collapseThreads") if name in asked}
-    return {**kept, "sinceQueryState": _nearly(choices, _STATES), "upToId": choices.pick([None, "@e0", "x"])}
+    names = ("filter", "sort", "calculateTotal", "collapseThreads")
+    kept: dict[str, Any] = {name: asked[name] for name in names if name in asked}
+    return {**kept, "sinceQueryState": nearly(choices, _STATES), "upToId": choices.pick([None, "@e0", "x"])}
 
 
 _VALUES: dict[str, list[Any]] = {
@@ -221,19 +124,22 @@ _VALUES: dict[str, list[Any]] = {
         {"@inbox": True, "#c0": True}, {}, {"@trash": False}, {"nothing": True},
     ],
     "keywords": [*([{"$seen": True}, {}, {"A": True, "a": True}] * 3), {"": True}, {"x": False}, {"é": True}],
-    "receivedAt": [*_DATES, *_DATES, "2026-13-01T00:00:00Z", "2026-01-01T00:00:00+01:00"],
-    "subject": _WORDS,
+    "receivedAt": [*DATES, *DATES, "2026-13-01T00:00:00Z", "2026-01-01T00:00:00+01:00"],
+    "subject": WORDS,
     "from": [[{"name": "A \"b\" c", "email": "a@b"}], [{"email": "a\r\nX: y"}], [{}], []],
     "messageId": [["a@b"], ["<a>"], []],
-    "textBody": [*([[{"partId": "1", "type": "text/plain"}]] * 5), [{"partId": "2"}], [{"blobId": "@b0", "type": "text/plain"}], []],
+    "textBody": [*([[{"partId": "1", "type": "text/plain"}]] * 5), [{"partId": "2"}], [{"blobId": "@b0",
+    "type": "text/plain"}], []],
     "htmlBody": [[{"partId": "1", "type": "text/html"}], [{"partId": "1", "type": "text/plain"}]],
-    "attachments": [[{"blobId": "@b0", "type": "message/rfc822", "name": "é"}], [{"blobId": "nothing"}], [{"partId": "1"}]],
+    "attachments": [[{"blobId": "@b0", "type": "message/rfc822", "name": "é"}], [{"blobId": "nothing"}],
+    [{"partId": "1"}]],
     "bodyStructure": [
         {"type": "multipart/mixed", "subParts": [{"partId": "1", "type": "text/plain"}, {"blobId": "@b1"}]},
         {"type": "multipart/x", "subParts": []},
         {"partId": "1", "type": "text/plain", "header:X": " y", "headers": []},
     ],
-    "bodyValues": [*([{"1": {"value": "text\r\nGrüße"}}] * 4), {"1": {"value": "x" * 2000}}, {"1": {"value": "", "isTruncated": True}}],
+    "bodyValues": [*([{"1": {"value": "text\r\nGrüße"}}] * 4), {"1": {"value": "x" * 2000}},
+    {"1": {"value": "", "isTruncated": True}}],
     "header:X-A": [" x", "x\r\ny", "é"],
     "header:From:asAddresses": [[{"name": None, "email": "a@b"}]],
     "header:X:asDate": ["2026-01-01T00:00:00+01:00", "x"],
@@ -245,20 +151,45 @@ _VALUES: dict[str, list[Any]] = {
     "id": ["@e0"],
     "totalEmails": [0, 5],
 }  # fmt: skip
-_EMAIL_SET = [name for name in _VALUES if name not in ("id", "bodyStructure", "textBody", "htmlBody", "name", "parentId", "role", "sortOrder", "isSubscribed", "totalEmails")]
+_EMAIL_SET = [
+    name
+    for name in _VALUES
+    if name
+    not in (
+        "id",
+        "bodyStructure",
+        "textBody",
+        "htmlBody",
+        "name",
+        "parentId",
+        "role",
+        "sortOrder",
+        "isSubscribed",
+        "totalEmails",
+    )
+]
 _MAILBOX_SET = [*(["name", "parentId", "role", "sortOrder", "isSubscribed"] * 3), "id", "totalEmails"]
 _POINTERS = [
     *(["mailboxIds/@inbox", "mailboxIds/@trash", "keywords/$seen", "keywords/x"] * 4),
-    "mailboxIds/@inbox", "mailboxIds/@trash", "mailboxIds/#c0", "keywords/$seen", "keywords/$SEEN", "keywords/x", "keywords",
+    "mailboxIds/@inbox", "mailboxIds/@trash", "mailboxIds/#c0", "keywords/$seen", "keywords/$SEEN",
+    "keywords/x", "keywords",
     "keywords/a~1b", "keywords/~2", "mailboxIds", "subject", "from/0/name", "keywords/a/b", "x/y", "",
 ]  # fmt: skip
 
 
 def _record(choices: Choices, type: str) -> dict[str, Any]:
     """The properties of a creation: those that are needed, nearly always, and some others."""
-    names = ["name"] if type == "Mailbox" else ["mailboxIds", "bodyValues", choices.pick(["textBody", "textBody", "textBody", "htmlBody", "bodyStructure"])]
+    names = (
+        ["name"]
+        if type == "Mailbox"
+        else [
+            "mailboxIds",
+            "bodyValues",
+            choices.pick(["textBody", "textBody", "textBody", "htmlBody", "bodyStructure"]),
+        ]
+    )
     names += choices.many(partial(choices.pick, _MAILBOX_SET if type == "Mailbox" else _EMAIL_SET), 2)
-    return {name: _nearly(choices, _VALUES[name]) for name in names if not choices.one_in(20)}
+    return {name: nearly(choices, _VALUES[name]) for name in names if not choices.one_in(20)}
 
 
 def _set(choices: Choices, type: str) -> dict[str, Any]:
@@ -279,23 +210,33 @@ def _set(choices: Choices, type: str) -> dict[str, Any]:
 
 def _changes_of(choices: Choices, type: str) -> dict[str, Any]:
     if type == "Mailbox":
-        return {name: _nearly(choices, _VALUES[name]) for name in choices.many(partial(choices.pick, _MAILBOX_SET), 3)}
+        return {
+            name: nearly(choices, _VALUES[name])
+            for name in choices.many(partial(choices.pick, _MAILBOX_SET), 3)
+        }
     pointers = choices.many(partial(choices.pick, _POINTERS), 3)
     return {
-        pointer: _nearly(choices, [True, None] if "/" in pointer else _VALUES.get(pointer, [None])) for pointer in pointers
+        pointer: nearly(choices, [True, None] if "/" in pointer else _VALUES.get(pointer, [None]))
+        for pointer in pointers
     }
 
 
 def _copy(choices: Choices, type: str) -> dict[str, Any]:
-    create = {f"c{number}": {"id": choices.pick(["@oe0", "@oe1", "@e0", "x"]), "mailboxIds": {"@inbox": True}} for number in range(choices.below(3))}
-    return {"fromAccountId": choices.pick(["@account", "@oaccount", "@oaccount", "nothing"]), "create": create}
+    create = {
+        f"c{number}": {"id": choices.pick(["@oe0", "@oe1", "@e0", "x"]), "mailboxIds": {"@inbox": True}}
+        for number in range(choices.below(3))
+    }
+    return {
+        "fromAccountId": choices.pick(["@account", "@oaccount", "@oaccount", "nothing"]),
+        "create": create,
+    }
 
 
 def _import(choices: Choices, type: str) -> dict[str, Any]:
     def one() -> dict[str, Any]:
         names = ["mailboxIds", *choices.many(partial(choices.pick, ["keywords", "receivedAt", "x"]), 2)]
-        values = {name: _nearly(choices, _VALUES.get(name, [1])) for name in names}
-        return {"blobId": _nearly(choices, ["@b0", "@b1", "nothing"]), **values}
+        values = {name: nearly(choices, _VALUES.get(name, [1])) for name in names}
+        return {"blobId": nearly(choices, ["@b0", "@b1", "nothing"]), **values}
 
     return {"emails": {f"c{number}": one() for number in range(choices.below(4))}}
 
@@ -304,32 +245,59 @@ def _upload(choices: Choices, type: str) -> dict[str, Any]:
     def source() -> Any:
         sources: list[Any] = [
             {"data:asText": choices.text(40)}, {"data:asBase64": choices.pick(["aGk=", "a", "!", "=", ""])},
-            {"blobId": choices.pick(_IDS), "offset": choices.pick([0, 1, 10**9, -1]), "length": choices.pick([None, 1, 10**9])},
+            {"blobId": choices.pick(IDS), "offset": choices.pick([0, 1, 10**9, -1]),
+            "length": choices.pick([None, 1, 10**9])},
         ]  # fmt: skip
-        return _nearly(choices, sources)
+        return nearly(choices, sources)
 
-    return {"create": {f"c{number}": {"data": choices.many(source, 3), "type": "x"} for number in range(choices.below(3))}}
+    return {
+        "create": {
+            f"c{number}": {"data": choices.many(source, 3), "type": "x"} for number in range(choices.below(3))
+        }
+    }
 
 
 def _blob_get(choices: Choices, type: str) -> dict[str, Any]:
-    names = ["data", "data:asText", "data:asBase64", "size", "digest:sha", "digest:sha-256", "digest:x", "digest:"]
+    names = [
+        "data",
+        "data:asText",
+        "data:asBase64",
+        "size",
+        "digest:sha",
+        "digest:sha-256",
+        "digest:x",
+        "digest:",
+    ]
     return {
-        "ids": _ids(choices, "Blob"), "properties": choices.many(partial(_nearly, choices, names), 4),
-        "offset": _nearly(choices, [0, 1, 10**9]), "length": _nearly(choices, [None, 0, 1, 10**9]),
+        "ids": _ids(choices, "Blob"), "properties": choices.many(partial(nearly, choices, names), 4),
+        "offset": nearly(choices, [0, 1, 10**9]), "length": nearly(choices, [None, 0, 1, 10**9]),
     }  # fmt: skip
 
 
 _VERBS: dict[str, Callable[[Choices, str], dict[str, Any]]] = {
-    "get": _get, "set": _set, "changes": _changes, "query": query_arguments, "queryChanges": _query_changes, "copy": _copy,
+    "get": _get, "set": _set, "changes": _changes, "query": query_arguments, "queryChanges": _query_changes,
+    "copy": _copy,
 }  # fmt: skip
 _ARGUMENTS: dict[str, Callable[[Choices, str], dict[str, Any]]] = {
     "Email/import": _import,
-    "Email/parse": lambda choices, type: {**_without(_get(choices, "Email"), "ids"), "blobIds": _ids(choices, "Blob")},
-    "SearchSnippet/get": lambda choices, type: {"emailIds": _ids(choices, "Email"), "filter": _filter(choices, "Email", 3)},
+    "Email/parse": lambda choices, type: {
+        **_without(_get(choices, "Email"), "ids"),
+        "blobIds": _ids(choices, "Blob"),
+    },
+    "SearchSnippet/get": lambda choices, type: {
+        "emailIds": _ids(choices, "Email"),
+        "filter": any_filter(choices, "Email", 3),
+    },
     "Blob/upload": _upload,
     "Blob/get": _blob_get,
-    "Blob/lookup": lambda choices, type: {"ids": _ids(choices, "Blob"), "typeNames": _nearly(choices, [["Email"], ["Mailbox"], []])},
-    "Blob/copy": lambda choices, type: {"fromAccountId": choices.pick(["@account", "@oaccount"]), "blobIds": _ids(choices, "Blob")},
+    "Blob/lookup": lambda choices, type: {
+        "ids": _ids(choices, "Blob"),
+        "typeNames": nearly(choices, [["Email"], ["Mailbox"], []]),
+    },
+    "Blob/copy": lambda choices, type: {
+        "fromAccountId": choices.pick(["@account", "@oaccount"]),
+        "blobIds": _ids(choices, "Blob"),
+    },
 }
 
 
@@ -341,7 +309,7 @@ def requests() -> list[bytes]:
         choices = Choices(bytes(((number * 7919 + at) * 2654435761 >> 7) % 251 for at in range(120)))
         arguments = (_ARGUMENTS.get(method) or _VERBS.get(verb) or _anything)(choices, type)
         call = [method, {"accountId": "@account", **arguments}, "c0"]
-        made.append(json.dumps({"using": USING, "methodCalls": [call]}, ensure_ascii=bool(number % 2)).encode())
+        made.append(
+            json.dumps({"using": USING, "methodCalls": [call]}, ensure_ascii=bool(number % 2)).encode()
+        )
     return made
-
-

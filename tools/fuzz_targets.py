@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools import fuzz_engine, fuzz_formats, fuzz_requests
+from tools import fuzz_engine, fuzz_formats, fuzz_queries, fuzz_requests
 
 ROOT = Path(__file__).parent.parent
 # Inputs that once were a crash, as ``{target}-{anything}``; a test replays them.
@@ -41,7 +41,7 @@ def seeds(name: str) -> list[bytes]:
     """Whole inputs of the right kind, where there is such a thing."""
     found = [path.read_bytes() for path in sorted(FOUND.glob(f"{name}-*"))]
     if name in ("mime", "email"):
-        return [*found, *(fuzz_requests.mail(number) for number in range(12)), *_corpus()]
+        return [*found, *(fuzz_queries.mail(number) for number in range(12)), *_corpus()]
     if name == "request":
         return [*found, *fuzz_requests.requests()]
     if name == "smtp":
@@ -57,29 +57,39 @@ def _corpus() -> Sequence[bytes]:
     return [path.read_bytes() for path in paths[:: max(1, len(paths) // _FROM_CORPUS)]]
 
 
-_HEAD = b"MAIL FROM:<a@b.example> SIZE=20 BODY=8BITMIME\r\nRCPT TO:<b@b.example>\r\nRCPT TO:<no@b.example>\r\n"
+_HEAD = (
+    b"MAIL FROM:<a@b.example> SIZE=20 BODY=8BITMIME\r\nRCPT TO:<b@b.example>\r\nRCPT TO:<no@b.example>\r\n"
+)
 _DIALOGUES = [
     b"L" + _HEAD + b"DATA\r\nSubject: x\r\n\r\n..text\r\n.\r\nQUIT\r\n",
     b"\xff" + _HEAD + b"BDAT 4\r\nabcdBDAT 0 LAST\r\nRSET\r\nNOOP\r\nVRFY x\r\nHELP\r\n",
     b"L" + _HEAD + b"BDAT 400 LAST\r\n" + b"x" * 400 + b"STARTTLS\r\nEHLO y\r\n",
-    "LMAIL FROM:<é@b.example> SMTPUTF8\r\nRCPT TO:<\"a b\"@[127.0.0.1]>\r\nDATA\r\n.\r\n".encode(),
+    'LMAIL FROM:<é@b.example> SMTPUTF8\r\nRCPT TO:<"a b"@[127.0.0.1]>\r\nDATA\r\n.\r\n'.encode(),
 ]
 
 # What mutations are made of, by target; a fuzzer cannot guess these.
 WORDS: dict[str, Sequence[bytes]] = {
     "mime": (
-        b"Content-Type: multipart/mixed; boundary=b\r\n", b"--b\r\n", b"--b--\r\n", b"multipart/alternative", b"message/rfc822",
-        b"Content-Transfer-Encoding: base64\r\n", b"quoted-printable", b"x-uuencode", b"begin 644 a\n", b"=?utf-8?q?=C3?=",
-        b"charset=utf-16", b"charset=utf-7", b"iso-2022-jp", b"filename*0*=utf-8''%C3", b"Content-Disposition: attachment\r\n",
-        b"Date: ", b"From: ", b"References: ", b"<style>", b"&#xD800;", b"text/html", b"\r\n\r\n", b"[list] Re: fwd(2): ",
+        b"Content-Type: multipart/mixed; boundary=b\r\n", b"--b\r\n", b"--b--\r\n", b"multipart/alternative",
+        b"message/rfc822",
+        b"Content-Transfer-Encoding: base64\r\n", b"quoted-printable", b"x-uuencode", b"begin 644 a\n",
+        b"=?utf-8?q?=C3?=",
+        b"charset=utf-16", b"charset=utf-7", b"iso-2022-jp", b"filename*0*=utf-8''%C3",
+        b"Content-Disposition: attachment\r\n",
+        b"Date: ", b"From: ", b"References: ", b"<style>", b"&#xD800;", b"text/html", b"\r\n\r\n",
+        b"[list] Re: fwd(2): ",
     ),
     "smtp": (
-        b"MAIL FROM:<", b"RCPT TO:<", b"DATA\r\n", b"BDAT 5 LAST\r\n", b"\r\n.\r\n", b"RSET\r\n", b"QUIT\r\n", b"STARTTLS\r\n",
-        b" SIZE=", b" BODY=BINARYMIME", b" SMTPUTF8", b"EHLO x\r\n", b"HELO x\r\n", b"NOOP\r\n", b"@a.example,@b:c@d>",
+        b"MAIL FROM:<", b"RCPT TO:<", b"DATA\r\n", b"BDAT 5 LAST\r\n", b"\r\n.\r\n", b"RSET\r\n",
+        b"QUIT\r\n", b"STARTTLS\r\n",
+        b" SIZE=", b" BODY=BINARYMIME", b" SMTPUTF8", b"EHLO x\r\n", b"HELO x\r\n", b"NOOP\r\n",
+        b"@a.example,@b:c@d>",
     ),
     "request": (
-        b'"#ids":{"resultOf":"c0","name":"Email/query","path":"/ids"}', b'"accountId":"@account"', b"\\ud800", b"\\u0000",
-        b'"@e0"', b'"@inbox"', b"null", b"1e999", b"-0", b"9007199254740993", b'"operator":"NOT","conditions":[', b"[[[[", b"{}",
+        b'"#ids":{"resultOf":"c0","name":"Email/query","path":"/ids"}', b'"accountId":"@account"',
+        b"\\ud800", b"\\u0000",
+        b'"@e0"', b'"@inbox"', b"null", b"1e999", b"-0", b"9007199254740993",
+        b'"operator":"NOT","conditions":[', b"[[[[", b"{}",
     ),
 }  # fmt: skip
 WORDS["email"] = WORDS["mime"]
