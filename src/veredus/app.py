@@ -78,11 +78,12 @@ class App(Struct):
         return account
 
     async def make_ready(self, account: Id) -> None:
-        """Give an account what it lacks."""
+        """Give an account what it lacks; what it has stays."""
         async with self.store.write(account) as tx:
             await provision(tx)
-            quota = self.config.quota
-            await set_limits(tx, quota.default_octets, quota.default_messages)
+            if not await tx.count("Quota"):
+                quota = self.config.quota
+                await set_limits(tx, quota.default_octets, quota.default_messages)
         self.directory.drop()
 
     async def ready(self) -> list[str]:

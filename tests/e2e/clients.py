@@ -123,10 +123,9 @@ class MailClient:
         for recipient in recipients:
             await self._accepted(f"RCPT TO:<{recipient}>")
         await self._accepted("DATA")
-        self.writer.write(
-            b"\r\n".join(b"." + line if line.startswith(b".") else line for line in message.split(b"\r\n"))
-        )
-        self.writer.write(b"\r\n.\r\n")
+        lines = (message if message.endswith(b"\r\n") else message + b"\r\n").split(b"\r\n")
+        self.writer.write(b"\r\n".join(b"." + line if line.startswith(b".") else line for line in lines))
+        self.writer.write(b".\r\n")
         await self.writer.drain()
         return [await self.reply() for _ in (recipients if self._is_lmtp else recipients[:1])]
 

@@ -41,8 +41,8 @@ class Connection:
     def __init__(self, path: str, *, busy_timeout_ms: int = 5000, interruptible: bool = True) -> None:
         """``interruptible``: False for the one that writes.
 
-        A selection there may have to write what a full-text index holds back; stopped in the middle of that, the
-        index would be damaged.
+        A selection there may have to write what a full-text index holds back; stopped in the middle of
+        that, the index would be damaged.
         """
         self._deadline = float("inf")
         try:

@@ -66,6 +66,12 @@ class Layout:
         }
         self.live = frozenset(table.live)
         self.cold_names = frozenset(table.cold)
+        # Properties whose change touches the live part and their own members alone.
+        self.simple = self.live - set(table.covers) - set(table.blobs)
+        covers = "".join(f", {column}" for column in self.covers.values())
+        self.select_live = (
+            f"SELECT rid, id{covers}, CAST(live AS BLOB) FROM {self.records} WHERE a = ? AND id = ?"
+        )
 
     def part(self, property: str) -> str:
         """Which of the stored JSON objects holds the property."""

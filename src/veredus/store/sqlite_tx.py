@@ -137,21 +137,16 @@ class Writes(Reads):
         layout = self._layouts[type]
         if layout.table.order in properties:
             raise ValueError(f"{type}.{layout.table.order} never changes")
-        touched = {layout.part(name) for name in properties}
-        simple = touched <= {"live"} and not layout.covers.keys() & properties.keys()
-        if simple and not any(name in properties for name in layout.table.blobs):
+        names = frozenset(properties)
+        if names <= layout.simple:
             self._update_live(layout, id, properties)
         else:
             self._update_whole(layout, id, properties)
-        self._log(layout, id, "updated", frozenset(properties))
+        self._log(layout, id, "updated", names)
 
     def _update_live(self, layout: Layout, id: Id, properties: JsonObject) -> None:
         """The frequent case: one short column of the record and a few rows of its members change."""
-        covers = "".join(f", {column}" for column in layout.covers.values())
-        found = self._db.rows(
-            f"SELECT rid, id{covers}, CAST(live AS BLOB) FROM {layout.records} WHERE a = ? AND id = ?",
-            (self._account, id),
-        )
+        found = self._db.rows(layout.select_live, (self._account, id))
         if not found:
             raise KeyError(id)
         *payload, live = found[0]

@@ -60,6 +60,8 @@ def _parse(patch: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Any]]:
         parsed = [(tuple(tokens(pointer)), value) for pointer, value in patch.items()]
     except ValueError as error:
         raise SetError.invalid_patch(str(error)) from None
+    if len(parsed) == 1 and len(parsed[0][0]) <= MAX_DEPTH:
+        return parsed  # nearly always: one keyword, one mailbox
     if any(len(path) > 1 for path, _ in parsed):
         paths = {path for path, _ in parsed}
         for path in paths:
