@@ -55,7 +55,8 @@ class _Corked:
 
     def flush(self) -> None:
         pieces, self._pieces = self._pieces, []
-        if pieces:
+        # The client may have gone since: uvloop raises at a write behind its end.
+        if pieces and not self._transport.is_closing():
             self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def close(self) -> None:
