@@ -85,7 +85,7 @@ class Snapshot(Protocol):
         ...
 
     async def project(self, type: str, ids: Sequence[Id] | None, names: Sequence[str]) -> list[Struct]:
-        """The same records as Structs whose fields are exactly ``id`` and ``names``, ready for the JSON encoder.
+        """The same records as Structs whose fields are exactly ``id`` and ``names``, ready to be encoded.
 
         Fields hold encoded JSON (``msgspec.Raw``; null when absent), except ``id``, a str. Attribute
         names are the property names; encoding such a Struct gives the JSON object. A repeated id comes once.
@@ -221,7 +221,7 @@ class BlobStore(Protocol):
         ...
 
     def open(self, id: BlobId, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        """The same in chunks of at most 256 KiB. Raises KeyError at the first step when there is no such blob."""
+        """The same in chunks of at most 256 KiB. Raises KeyError at the first step: no such blob."""
         ...
 
     async def size(self, id: BlobId) -> int | None: ...

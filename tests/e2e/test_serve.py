@@ -143,7 +143,8 @@ async def test_addresses_and_header_fields_may_be_utf_8(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "auth", [(ALICE, "wrong"), (ALICE, ""), ("nobody@example.com", "x"), "vrd_wrong", (ALICE, "bob"), ("", "")]
+    "auth",
+    [(ALICE, "wrong"), (ALICE, ""), ("nobody@example.com", "x"), "vrd_wrong", (ALICE, "bob"), ("", "")],
 )
 async def test_who_cannot_prove_who_they_are_is_refused(site: Site, auth: Any) -> None:
     client = site.jmap(ALICE, auth)
@@ -195,8 +196,6 @@ async def test_a_message_that_is_too_big_is_refused_for_good(site: Site) -> None
     async with site.mail("smtp") as client:
         reply = await client.say("MAIL FROM:<a@example.org> SIZE=99999999999")
         assert reply.startswith("552 5.3.4"), reply
-    [email] = (await site.jmap(ALICE).call("Quota/get", ids=["count"]))["list"]
-    assert email["used"] >= 0
 
 
 @pytest.mark.parametrize(
@@ -275,14 +274,22 @@ async def test_junk_does_no_harm_and_fills_no_memory(site: Site) -> None:
                 writer.write(_junk(chance, number))
             await asyncio.sleep(0.2)
     client = site.jmap(ALICE)
-    big = [b"[" * 9 * MEBIBYTE, b'{"using":' + b'[""],' * MEBIBYTE, b'"' + b"\\u0041" * MEBIBYTE, os.urandom(9 * MEBIBYTE)]
+    big = [
+        b"[" * 9 * MEBIBYTE,
+        b'{"using":' + b'[""],' * MEBIBYTE,
+        b'"' + b"\\u0041" * MEBIBYTE,
+        os.urandom(9 * MEBIBYTE),
+    ]
     for body in big:
         response = await client.http.post("/jmap", content=body, headers={"content-type": "application/json"})
         assert response.status_code == 400
-    response = await client.http.post("/jmap", content=b" " * 11 * MEBIBYTE, headers={"content-type": "application/json"})
-    assert (response.status_code, response.json()["limit"]) == (413, "maxSizeRequest") or response.status_code == 400
+    response = await client.http.post(
+        "/jmap", content=b" " * 11 * MEBIBYTE, headers={"content-type": "application/json"}
+    )
+    assert response.status_code in (400, 413)
+    assert response.json()["limit"] == "maxSizeRequest"
     assert (await client.http.get("/readyz")).json()["status"] == "ready"
-    assert site.server.resident() < 200 * MEBIBYTE
+    assert site.server.peak() < 200 * MEBIBYTE
 
 
 @contextmanager
@@ -296,8 +303,17 @@ def _connections_closed() -> Iterator[list[asyncio.StreamWriter]]:
 
 
 def _junk(chance: random.Random, number: int) -> bytes:
-    beginnings = [b"", b"GET / HTTP/1.1\r\n", b"POST /jmap HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"\x16\x03\x01\x02"]
-    beginnings += [b"EHLO x\r\n", b"LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<alice@example.com>\r\nBDAT 99999999\r\n", b"x" * 100_000]
+    beginnings = [
+        b"",
+        b"GET / HTTP/1.1\r\n",
+        b"POST /jmap HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"\x16\x03\x01\x02",
+    ]
+    beginnings += [
+        b"EHLO x\r\n",
+        b"LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<alice@example.com>\r\nBDAT 99999999\r\n",
+        b"x" * 100_000,
+    ]
     return beginnings[number // 3 % len(beginnings)] + chance.randbytes(chance.choice([10, 1000, 300_000]))
 
 
@@ -315,16 +331,10 @@ async def test_a_restart_keeps_everything(own_site: Site) -> None:
     await site.server.start()
     client = site.jmap(ALICE, site.tokens["write"])
     assert await copied(client) == before
-    assert (await client.session())["state"] == session["state"] or True
-    await check_whole_with_text(client)
+    assert (await client.session())["accounts"] == session["accounts"]
+    await check_whole(client, before, word="text")
     async with site.server.opened() as app:
         assert await app.store.check() == []
-
-
-async def check_whole_with_text(client: HttpJmap) -> None:
-    """``check_whole`` looks for a word of every body; here it is another one."""
-    ids = (await client.call("Email/query", filter={"body": "text"}))["ids"]
-    assert len(ids) == len((await copied(client))["Email"].records)
 
 
 async def test_what_is_in_flight_is_ended_before_the_server_stops(own_site: Site) -> None:
@@ -341,7 +351,9 @@ async def test_what_is_in_flight_is_ended_before_the_server_stops(own_site: Site
         await asyncio.sleep(1)
         yield b'1},"c"]]}'
 
-    request = asyncio.create_task(client.http.post("/jmap", content=slowly(), headers={"content-type": "application/json"}))
+    request = asyncio.create_task(
+        client.http.post("/jmap", content=slowly(), headers={"content-type": "application/json"})
+    )
     await arrives.wait()
     await asyncio.sleep(0.3)
     stopping = asyncio.create_task(site.server.stop())

@@ -28,7 +28,7 @@ class Accounts:
         self._store = store
 
     async def add_user(self, address: str, password: str | None, name: str | None = None) -> Id:
-        """A user who logs in and gets mail by ``address``, with a personal account. Gives the account's id."""
+        """A user who logs in and gets mail by ``address``, and has an account. Gives the account's id."""
         address = address.strip().lower()
         if not _ADDRESS.match(address):
             raise AccountError(f"{address!r} is not an address of the form local@domain")

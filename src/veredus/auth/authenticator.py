@@ -1,4 +1,4 @@
-"""Authentication of requests: Basic with a password or app token, Bearer with an app token (RFC 7617, 6750)."""
+"""Authentication of requests: Basic with a password or token, Bearer with a token (RFC 7617, 6750)."""
 
 import base64
 import binascii
