@@ -178,7 +178,7 @@ _ERRORS = frozenset(
     "accountNotSupportedByMethod "
     "accountReadOnly requestTooLarge stateMismatch cannotCalculateChanges tooManyChanges anchorNotFound "
     "unsupportedSort "
-    "unsupportedFilter fromAccountNotFound fromAccountNotSupportedByMethod".split()
+    "unsupportedFilter fromAccountNotFound fromAccountNotSupportedByMethod unknownDataType".split()
 )
 
 

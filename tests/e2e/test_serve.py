@@ -277,6 +277,7 @@ async def test_junk_does_no_harm_and_fills_no_memory(site: Site) -> None:
     big = [
         b"[" * 9 * MEBIBYTE,
         b'{"using":' + b'[""],' * MEBIBYTE,
+        b"[" + b'{"a":{}},' * MEBIBYTE + b"0]",
         b'"' + b"\\u0041" * MEBIBYTE,
         os.urandom(9 * MEBIBYTE),
     ]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from jmap import new_user, open_server
 from tools import fuzz_loop
 from tools.fuzz_input import Choices
 from tools.fuzz_targets import FOUND, TARGETS, opened, seeds
@@ -58,3 +59,14 @@ def test_a_broken_target_leaves_the_input_and_says_how_to_replay_it(
     [path] = (tmp_path / "found").iterdir()
     assert b"x" in path.read_bytes()
     assert f"--target mime --replay found/{path.name}" in capsys.readouterr().out
+
+
+async def test_an_email_created_and_destroyed_by_one_call_leaves_the_quota_as_it_was(tmp_path: Path) -> None:
+    """Found by the target "calls"."""
+    async with open_server("memory", tmp_path) as app:
+        jmap = await new_user(app)
+        before = await jmap.get("Quota", "octets")
+        await jmap.set(
+            "Email", create={"c": {"mailboxIds": {await jmap.mailbox("inbox"): True}}}, destroy=["#c"]
+        )
+        assert await jmap.get("Quota", "octets") == before

@@ -57,6 +57,7 @@ async def settle(
     What creations use is charged before they are put, where they can still be refused; here only
     what destroyed Emails leave free is given back. ``trash``: given if another mailbox became it.
     """
+    await _give_back(tx, changed, charge)
     before, after = _net(changed)
     ids = [id for id in {**before, **after} if before.get(id) != after.get(id)]
     concerned = _threads_in(before, after, ids)
@@ -79,6 +80,10 @@ async def settle(
         _add_thread(deltas, then.values(), trash.was, -1)
         _add_thread(deltas, now.values(), trash.now, 1)
     await _store_counters(tx, deltas)
+
+
+async def _give_back(tx: Transaction, changed: Iterable[Changed], charge: Charge) -> None:
+    """Also what the same call has created: that was charged, although nothing else will show it."""
     gone = [
         change.old
         for change in changed
