@@ -124,8 +124,10 @@ def _exist(sources: Sequence[Path]) -> None:
 
 def _run(ctx: typer.Context, to: str, found: "Iterator[Found]", options: Options) -> None:
     """Import everything; exit code 1 when something could not be."""
+    from veredus.cli.running import collect_less
     from veredus.cli.transfer.progress import progress
 
+    collect_less()
     began = time.monotonic()
     with progress(options.total, is_octets=True) as shown:
         counts = with_app(ctx, lambda opened: _import(opened, to, found, shown, options))
@@ -164,10 +166,13 @@ def _parsers(total: int) -> "Executor":
     import os
     from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
+    from veredus.cli.running import collect_less
+
     cores = os.cpu_count() or 1
     if total < IN_PROCESSES or cores == 1:
         return ThreadPoolExecutor(1)
-    return ProcessPoolExecutor(1 if cores == 2 else 2, multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1 if cores == 2 else 2, context, initializer=collect_less)
 
 
 async def _pipeline(
