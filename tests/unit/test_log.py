@@ -57,7 +57,7 @@ def test_what_is_below_the_level_is_not_written() -> None:
 def test_other_libraries_write_the_same_lines() -> None:
     stream = io.StringIO()
     log.configure("json", "info", stream)
-    logging.getLogger("a.library").warning("port %d", 80)
+    logging.getLogger("somebody.else").warning("port %d", 80)
     written = json.loads(stream.getvalue())
     assert (written["event"], written["level"]) == ("port 80", "warning")
 
