@@ -18,6 +18,7 @@ from veredus.blob.names import id_of as id_of_blob
 from veredus.blobs.methods import CAPABILITY as BLOB_CAPABILITY
 from veredus.blobs.methods import account_capability as blob_capability
 from veredus.blobs.methods import blob_methods
+from veredus.bus.local import LocalBus
 from veredus.config.settings import Config
 from veredus.engine.api import Engine
 from veredus.engine.blobs import UPLOADS, load
@@ -35,7 +36,8 @@ from veredus.mail.mailbox_shape import CAPABILITY as MAIL_CAPABILITY
 from veredus.mail.provision import provision
 from veredus.mail.snippet import SnippetMethod
 from veredus.mail.thread import THREAD
-from veredus.ports import BlobStore, Clock, Store
+from veredus.ports import BlobStore, Clock, EventBus, Store
+from veredus.push.hub import Hub
 from veredus.quota.type import QUOTA, charge, set_limits
 from veredus.schema import DataType, DeclarationError, Method
 from veredus.store.memory import MemoryStore
@@ -62,6 +64,8 @@ class App(Struct):
 
     config: Config
     store: Store
+    bus: EventBus
+    hub: Hub
     blobs: BlobStore
     directory: StoreDirectory
     accounts: Accounts
@@ -135,11 +139,11 @@ def build_registry(config: Config, blobs: BlobStore, extra: Sequence[DataType]) 
     return Registry(types, methods, capabilities), admission
 
 
-async def _open_store(config: Config, registry: Registry, clock: Clock) -> Store:
+async def _open_store(config: Config, registry: Registry, clock: Clock, bus: EventBus) -> Store:
     tables = [*registry.tables(), *AUTH_TABLES, UPLOADS]
     if config.storage.url == "memory":
-        return MemoryStore(tables, clock)
-    return await SQLiteStore.open(config.data_dir / "veredus.db", tables, clock)
+        return MemoryStore(tables, clock, bus.publish)
+    return await SQLiteStore.open(config.data_dir / "veredus.db", tables, clock, bus.publish)
 
 
 async def _open_blobs(config: Config) -> BlobStore:
@@ -157,7 +161,9 @@ async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -
         blobs = await _open_blobs(config)
         stack.push_async_callback(blobs.close)
         registry, admission = build_registry(config, blobs, plugin_types() if types is None else types)
-        store = await _open_store(config, registry, clock)
+        bus = LocalBus()
+        stack.push_async_callback(bus.close)
+        store = await _open_store(config, registry, clock, bus)
         stack.push_async_callback(store.close)
         separator = config.mail.subaddress_separator or ""
         directory = StoreDirectory(store, separator=separator)
@@ -172,13 +178,18 @@ async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -
             max_objects_in_get=config.limits.max_objects_in_get,
             max_objects_in_set=config.limits.max_objects_in_set,
         )
+        authenticator = StoreAuthenticator(directory, verifier, config.auth.cache_ttl)
+        hub = Hub(store, bus, authenticator, directory)
+        stack.push_async_callback(hub.close)
         yield App(
             config=config,
             store=store,
+            bus=bus,
+            hub=hub,
             blobs=blobs,
             directory=directory,
             accounts=Accounts(store),
-            authenticator=StoreAuthenticator(directory, verifier, config.auth.cache_ttl),
+            authenticator=authenticator,
             admission=admission,
             registry=registry,
             engine=Engine(registry, Services(store, blobs, directory, clock, limits)),

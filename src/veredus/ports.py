@@ -4,10 +4,10 @@ An implementation raises ``Unavailable`` (try again later) and no exception of i
 The contract suites in ``tests/contract`` are the specification of these classes.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -44,6 +44,8 @@ class Table(Struct, frozen=True):
     blobs: tuple[str, ...] = ()
     # Whether changes to these records are logged (and so have a state).
     logged: bool = True
+    # A name whose state is that of the last creation alone (EmailDelivery, RFC 8621 §1.5).
+    creations: str | None = None
 
 
 Kind = Literal["created", "updated", "destroyed"]
@@ -70,6 +72,17 @@ class Changes(Struct, frozen=True):
     has_more: bool
     # All properties that changed in ``updated``; None when that is not known of every one.
     names: frozenset[str] | None
+
+
+class Hint(Struct, frozen=True):
+    """That an account has changed: the new state of each type concerned.
+
+    ``after``: the highest modseq of the account before. Whoever knows an older one has missed something.
+    """
+
+    account: Id
+    after: int
+    states: Mapping[str, int]
 
 
 class Snapshot(Protocol):
@@ -115,6 +128,13 @@ class Snapshot(Protocol):
 
     async def state(self, type: str) -> int:
         """Modseq of the type's last change in this account; 0 when there was none."""
+        ...
+
+    async def states(self) -> Mapping[str, int]:
+        """The state of every type, and of every ``Table.creations``, that ever changed.
+
+        The highest of them is the account's modseq.
+        """
         ...
 
     async def changes(self, type: str, since: int, limit: int) -> Changes | None:
@@ -163,7 +183,11 @@ class Cursor(Struct, frozen=True):
 
 
 class Store(Protocol):
-    """Records of accounts, and the log of their changes."""
+    """Records of accounts, and the log of their changes.
+
+    A store is given ``announce`` when it is made: called with the Hint of each transaction that logged
+    something, once it is durable.
+    """
 
     def read(self, account: Id) -> AbstractAsyncContextManager[Snapshot]: ...
 
@@ -173,6 +197,10 @@ class Store(Protocol):
 
     async def feed(self, after: Cursor, limit: int) -> tuple[list[Change], Cursor]:
         """Changes of all accounts in commit order, after a cursor, and the cursor behind the last."""
+        ...
+
+    async def head(self) -> Cursor:
+        """The cursor behind the last change that is committed."""
         ...
 
     async def accounts(self) -> list[Id]:
@@ -193,6 +221,43 @@ class Store(Protocol):
 
     async def backup(self, directory: str) -> None:
         """Write a consistent copy into ``directory`` while the store is in use."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+# Called in the event loop; must neither wait nor raise. None: hints may have been lost.
+ReceiveHint: TypeAlias = Callable[[Hint | None], None]
+
+
+class HintSubscription(Protocol):
+    """Whose hints one receiver gets; nobody's at first."""
+
+    async def add(self, account: Id) -> None:
+        """Once this returns, the hint of every later commit is passed on."""
+        ...
+
+    def discard(self, account: Id) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class EventBus(Protocol):
+    """Carries hints from those who commit to those who push: best effort, the log is the truth (ADR 0004)."""
+
+    def publish(self, hint: Hint) -> None:
+        """After the commit. Neither waits nor raises; what cannot be carried is lost."""
+        ...
+
+    def subscribe(self, receive: ReceiveHint) -> HintSubscription:
+        """``receive`` gets the hints of accounts that are added, those published here too.
+
+        It gets None when some may have been lost: after that, only what the store says is current.
+        """
+        ...
+
+    def trouble(self) -> str | None:
+        """What is wrong with the bus, for people; None when nothing is."""
         ...
 
     async def close(self) -> None: ...
@@ -255,7 +320,11 @@ class AccountInfo(Struct, frozen=True):
 
 
 class Identity(Struct, frozen=True):
-    """Who makes a request. ``scope`` "read": nothing may be changed with these credentials."""
+    """Who makes a request. ``scope`` "read": nothing may be changed with these credentials.
+
+    ``credential`` names the token or the password that was used, without telling it; a password that is
+    changed has another name.
+    """
 
     user: str
     credential: str
@@ -267,6 +336,10 @@ class Authenticator(Protocol):
         """The identity that proves itself with this Authorization header field, or None."""
         ...
 
+    async def is_valid(self, identity: Identity) -> bool:
+        """Whether the credentials that once proved this identity would still do so."""
+        ...
+
     def challenge(self) -> str:
         """The value of WWW-Authenticate."""
         ...
@@ -274,6 +347,11 @@ class Authenticator(Protocol):
 
 class Directory(Protocol):
     """Who exists, and which address belongs to whom."""
+
+    async def fresh(self) -> int:
+        """A number that rises when users, credentials, accounts or grants may have changed; at the latest
+        a second after they did, whichever process changed them."""
+        ...
 
     async def resolve(self, recipient: str) -> Id | None:
         """The account that receives mail for this address, or None."""

@@ -1,5 +1,6 @@
 """The sockets of an app. Apart from ``app``: most commands open none, and start in half the time."""
 
+import asyncio
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +14,7 @@ from veredus.config.settings import Log
 from veredus.delivery.inbound import Inbound
 from veredus.http.access import AccessLog, JsonLines, StructuredLog
 from veredus.http.app import HttpApp
+from veredus.http.edge import Edge
 from veredus.http.operations import OperationsApp
 from veredus.http.server import HttpServer
 from veredus.http.server import serve as serve_http
@@ -48,6 +50,10 @@ async def serve(app: App, *, receive: Callable[[Delivery], Delivery] | None = No
         context.load_cert_chain(*tls)
     async with AsyncExitStack() as stack:
         registry = CollectorRegistry()
+        stop = asyncio.Event()
+        background = await stack.enter_async_context(asyncio.TaskGroup())
+        stack.callback(stop.set)
+        background.create_task(app.hub.run(stop))
         http = await serve_http(_http_app(app, registry), config.http.listen, tls=tls)
         stack.push_async_callback(http.close)
         if config.metrics.enabled and config.metrics.listen is not None:
@@ -81,9 +87,7 @@ def _http_app(app: App, registry: CollectorRegistry) -> HttpApp:
         metrics=config.metrics.enabled and config.metrics.listen is None,
     )
     return HttpApp(
-        app.engine,
-        app.authenticator,
-        settings=settings,
+        Edge(app.engine, app.authenticator, settings),
         ready=app.ready,
         registry=registry,
         access_log=_access_log(config.log),

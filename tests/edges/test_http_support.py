@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from veredus.http.access import AccessLog
 from veredus.http.app import HttpApp
+from veredus.http.edge import Edge
 from veredus.http.server import HttpServer, serve
 from veredus.http.settings import HttpSettings, Timeouts
 from veredus.ports import Identity
@@ -31,6 +32,9 @@ class Passwords:
             return None
         user, _, password = base64.b64decode(token).decode().partition(":")
         return Identity(user, "password") if user == password else None
+
+    async def is_valid(self, identity: Identity) -> bool:
+        return True
 
     def challenge(self) -> str:
         return 'Basic realm="veredus", charset="UTF-8"'
@@ -180,9 +184,7 @@ async def running(
         return problems
 
     app = HttpApp(
-        api,
-        Passwords(),
-        settings=HttpSettings(**{**defaults, **settings}),
+        Edge(api, Passwords(), HttpSettings(**{**defaults, **settings})),
         ready=ready,
         registry=registry,
         access_log=access_log,

@@ -9,21 +9,25 @@ from house.sources import python_files
 
 # A library may be imported only below these modules.
 LIBRARIES = {
+    "aiohttp": {"veredus.push"},
     "apsw": {"veredus.store", "veredus.blob"},
     "argon2": {"veredus.auth"},
+    "cryptography": {"veredus.formats.webpush"},
     "httptools": {"veredus.http"},
+    "nats": {"veredus.bus"},
     "prometheus_client": {"veredus.http", "veredus.serving"},
     "rich": {"veredus.cli"},
     "selectolax": {"veredus.formats"},
     "typer": {"veredus.cli"},
     "uvicorn": {"veredus.http", "veredus.serving"},
     "uvloop": {"veredus.http", "veredus.app", "veredus.cli"},
+    "websockets": {"veredus.http"},
 }
 # Implementations of the ports are named in app.py alone; every other part knows the port.
 DRIVERS = ("veredus.store", "veredus.blob", "veredus.bus", "veredus.auth")
 MAY_NAME_DRIVERS = {"veredus.app"}
 # formats is pure: bytes in, values out. What it may use besides the standard library:
-FORMATS = {"msgspec", "selectolax", "veredus.formats"}
+FORMATS = {"cryptography", "msgspec", "selectolax", "veredus.formats"}
 
 
 def imports() -> Iterator[tuple[str, str, int]]:

@@ -10,11 +10,18 @@ from veredus.ports import Authenticator, Identity
 
 # Makes secrets easy to recognise, in logs and by scanners.
 TOKEN_PREFIX = "vrd_"  # noqa: S105 - the prefix, not a secret
+# Ids of tokens begin with a k.
+_PASSWORD = "password-"  # noqa: S105
 
 
 def digest_of(secret: str) -> str:
     """How a token is stored. It is random and long, so a fast hash is enough (DESIGN.md §5)."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _password_name(hash: str | None) -> str:
+    """What a password is called in an Identity: tells one from the next, and nothing else of it."""
+    return _PASSWORD + digest_of(hash or "")[:16]
 
 
 class StoreAuthenticator:
@@ -27,6 +34,15 @@ class StoreAuthenticator:
 
     def challenge(self) -> str:
         return 'Basic realm="JMAP", charset="UTF-8"'
+
+    async def is_valid(self, identity: Identity) -> bool:
+        user = await self._directory.user(identity.user)
+        if user is None:
+            return False
+        if identity.credential.startswith(_PASSWORD):
+            return identity.credential == _password_name(user["password"])
+        token = await self._directory.token_of_id(identity.credential)
+        return token is not None and token["user"] == identity.user and token["scope"] == identity.scope
 
     async def authenticate(self, authorization: str) -> Identity | None:
         epoch = await self._directory.fresh()
@@ -63,7 +79,7 @@ class StoreAuthenticator:
         record = await self._directory.user(user.lower())
         if not await self._verifier.verify(record["password"] if record else None, password):
             return None
-        return Identity(user.lower(), "password") if record else None
+        return Identity(user.lower(), _password_name(record["password"])) if record else None
 
     async def _token(self, secret: str, user: str | None) -> Identity | None:
         """The identity behind a token; with ``user``, only if it is that user's."""

@@ -67,6 +67,11 @@ class StoreDirectory:
             found = await snapshot.get("Token", await snapshot.select("Token", Eq("digest", digest)))
         return found[0] if found else None
 
+    async def token_of_id(self, id: Id) -> JsonObject | None:
+        async with self._store.read(SYSTEM) as snapshot:
+            found = await snapshot.get("Token", [id])
+        return found[0] if found else None
+
     async def accounts(self, user: str) -> Sequence[AccountInfo]:
         await self.fresh()
         found = self._accounts.get(user)

@@ -45,6 +45,30 @@ def http_url(text: str) -> str | None:
     return problem if not usable or url.query or url.fragment or url.username is not None else None
 
 
+def nats_url(text: str) -> str | None:
+    """The URL of a NATS server; user, password and token may stand in it."""
+    try:
+        url = urlsplit(text)
+        usable = url.scheme in ("nats", "tls") and url.hostname and (url.port is None or url.port)
+    except ValueError:
+        usable = False
+    return None if usable else 'expected a URL such as "nats://127.0.0.1:4222"'
+
+
+def subject(text: str) -> str | None:
+    """One token of a NATS subject."""
+    return None if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text) else "expected letters, digits, - and _"
+
+
+def contact(text: str) -> str | None:
+    """A URI under which people can be reached (RFC 8292 §2.1)."""
+    if re.fullmatch(r"mailto:[^\s@]+@[^\s@]+", text) or (
+        text.startswith("https:") and http_url(text) is None
+    ):
+        return None
+    return f'expected a URI such as "mailto:postmaster@example.com", got "{text}"'
+
+
 def origin(text: str) -> str | None:
     """``*``, or scheme, host and port alone (RFC 6454 §6.2), as browsers send it."""
     if text == "*":

@@ -198,6 +198,49 @@ class Mail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bus:
+    """How processes tell one another of changes, so that push is immediate."""
+
+    url: Annotated[
+        str | None,
+        Setting(
+            "A NATS server, such as `nats://token@10.0.0.5:4222`. Not set: changes are told within one "
+            "process; with several `workers` a nats-server of their own is started.",
+            check=checks.nats_url,
+        ),
+    ] = None
+    prefix: Annotated[
+        str, Setting("The first token of the NATS subjects: one for each cluster.", check=checks.subject)
+    ] = "veredus"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    """Web push: the URLs that clients register to be told of changes (RFC 8620 §7.2, RFC 8030)."""
+
+    contact: Annotated[
+        str | None,
+        Setting(
+            "Who runs this server, for push services: a `mailto:` or `https:` URI (RFC 8292 §2.1). Some push "
+            "services refuse a server that names nobody. Not set: `mailto:postmaster@` and `hostname`.",
+            check=checks.contact,
+        ),
+    ] = None
+    allow: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Networks that push URLs may lead into although they are not public, such as `10.1.0.0/16`; "
+            "for these `http:` is allowed, too.",
+            check=checks.network,
+        ),
+    ] = ()
+    ca_file: Annotated[
+        Path | None, Setting("PEM file with certification authorities to trust besides the system's.")
+    ] = None
+    max_subscriptions: Annotated[int, _limit("Push subscriptions of one user.")] = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """What is written to standard error. The content of messages never is."""
 
@@ -234,6 +277,10 @@ class Config:
     data_dir: Annotated[
         Path, Setting("The directory of everything that is kept: database, messages, keys.")
     ] = Path("/var/lib/veredus")
+    workers: Annotated[
+        int,
+        Setting("Processes that serve together, on the same addresses.", minimum=1, maximum=256),
+    ] = 1
     http: Http = field(default_factory=Http)
     tls: Tls = field(default_factory=Tls)
     smtp: Smtp = field(default_factory=Smtp)
@@ -244,5 +291,7 @@ class Config:
     quota: Quota = field(default_factory=Quota)
     auth: Auth = field(default_factory=Auth)
     mail: Mail = field(default_factory=Mail)
+    bus: Bus = field(default_factory=Bus)
+    push: Push = field(default_factory=Push)
     log: Log = field(default_factory=Log)
     metrics: Metrics = field(default_factory=Metrics)

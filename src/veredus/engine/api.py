@@ -6,7 +6,7 @@ from veredus.engine import blobs as blob_access
 from veredus.engine.call import Services
 from veredus.engine.dispatch import Dispatcher
 from veredus.engine.registry import Registry
-from veredus.engine.session import Sessions
+from veredus.engine.session import NOTHING, Located, Sessions
 from veredus.ports import AccountInfo, Identity
 from veredus.wire.types import JsonObject
 
@@ -14,14 +14,19 @@ from veredus.wire.types import JsonObject
 class Engine:
     """Answers authenticated requests."""
 
-    def __init__(self, registry: Registry, services: Services) -> None:
+    def __init__(self, registry: Registry, services: Services, located: Located = NOTHING) -> None:
+        """``located``: capabilities of the registry whose value in a session depends on its base URL."""
         self._services = services
         self._dispatcher = Dispatcher(registry, services)
-        self._sessions = Sessions(registry.capabilities, services.directory, services.limits)
+        self._sessions = Sessions(registry.capabilities, services.directory, services.limits, located)
 
     async def session(self, identity: Identity, base_url: str) -> tuple[bytes, str]:
         """The Session object as JSON, and its state."""
         return await self._sessions.get(identity, base_url)
+
+    def forget_sessions(self) -> None:
+        """A capability has changed: sessions are made anew, with a new state."""
+        self._sessions.forget()
 
     async def process(self, body: bytes, identity: Identity, base_url: str) -> bytes:
         """The Response to a Request, both as JSON. Raises RequestError."""

@@ -1,7 +1,7 @@
 """The Session object (RFC 8620 §2)."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -25,11 +25,23 @@ class Capability(Struct, frozen=True):
     account: Mapping[str, Any] | None
 
 
+# What a Session says of a capability where that depends on the URL under which the server is reached.
+Located = Mapping[str, Callable[[str], Mapping[str, Any]]]
+NOTHING: Located = {}
+
+
 class Sessions:
     """Makes Session objects; they are kept, encoded, until the accounts of a user change."""
 
-    def __init__(self, capabilities: Mapping[str, Capability], directory: Directory, limits: Limits) -> None:
+    def __init__(
+        self,
+        capabilities: Mapping[str, Capability],
+        directory: Directory,
+        limits: Limits,
+        located: Located,
+    ) -> None:
         self._capabilities, self._directory, self._limits = capabilities, directory, limits
+        self._located = located
         self._cache: dict[tuple[object, ...], tuple[bytes, str]] = {}
 
     async def get(self, identity: Identity, base_url: str) -> tuple[bytes, str]:
@@ -43,11 +55,16 @@ class Sessions:
             found = self._cache[key] = self._make(identity, base_url, accounts)
         return found
 
+    def forget(self) -> None:
+        """Make all Session objects anew: a capability has changed."""
+        self._cache.clear()
+
     def _make(
         self, identity: Identity, base_url: str, accounts: tuple[AccountInfo, ...]
     ) -> tuple[bytes, str]:
         capabilities = {uri: capability.session for uri, capability in self._capabilities.items()}
         capabilities[CORE] = self._limits.to_json()
+        capabilities |= {uri: value(base_url) for uri, value in self._located.items()}
         per_account = {
             uri: capability.account
             for uri, capability in self._capabilities.items()

@@ -8,7 +8,7 @@ GET  /healthz, /readyz, /metrics                         for operators
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from secrets import token_hex
 from time import perf_counter
@@ -16,19 +16,17 @@ from time import perf_counter
 import structlog
 from prometheus_client import CollectorRegistry
 
-from veredus.engine.limits import InFlight
 from veredus.http import problems
 from veredus.http.access import AccessLog, RequestLine, StructuredLog, now
-from veredus.http.api import Api
 from veredus.http.blobs import Blobs
+from veredus.http.edge import Edge
 from veredus.http.exchange import Disconnected, Exchange, Receive, Scope, Send
 from veredus.http.metrics import HttpMetrics
 from veredus.http.operations import Operations
-from veredus.http.origins import Addresses, Cors
+from veredus.http.origins import Cors
 from veredus.http.problems import Problem
 from veredus.http.routes import Route, Routes
-from veredus.http.settings import HttpSettings
-from veredus.ports import Authenticator, TooLarge
+from veredus.ports import TooLarge
 from veredus.wire.errors import RequestError
 
 _JSON = (b"content-type", b"application/json")
@@ -46,35 +44,31 @@ class HttpApp:
 
     def __init__(
         self,
-        api: Api,
-        authenticator: Authenticator,
+        edge: Edge,
         *,
-        settings: HttpSettings,
         ready: Callable[[], Awaitable[list[str]]],
         registry: CollectorRegistry,
         access_log: AccessLog | None = None,
+        routes: Sequence[Route] = (),
     ) -> None:
-        self._api = api
-        self._authenticator = authenticator
-        self._settings = settings
-        self._addresses = Addresses(settings.public_url, settings.trusted_proxies)
-        self._cors = Cors(settings.cors_origins) if settings.cors_origins else None
+        """``routes``: of further endpoints."""
+        self._edge = edge
+        self._api = edge.api
+        self._settings = edge.settings
+        self._addresses = edge.addresses
+        self._cors = Cors(edge.settings.cors_origins) if edge.settings.cors_origins else None
         self._metrics = HttpMetrics(registry)
-        self._requests = InFlight("maxConcurrentRequests", settings.max_concurrent_requests)
         self._ids = map(f"{token_hex(4)}-%d".__mod__, count(1))
         self._access_log = access_log or StructuredLog()
-        self._routes = self._build_routes(ready, registry)
-
-    def _build_routes(self, ready: Callable[[], Awaitable[list[str]]], registry: CollectorRegistry) -> Routes:
-        blobs = Blobs(self._api, self._settings)
         operations = Operations(ready, registry)
         exact = [
             Route("/.well-known/jmap", {"GET": self._session}),
             Route("/jmap/session", {"GET": self._session}),
             Route("/jmap", {"POST": self._process}),
             *operations.routes(self._settings.metrics),
+            *routes,
         ]
-        return Routes(exact, blobs.routes())
+        self._routes = Routes(exact, Blobs(self._api, self._settings).routes())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         x = Exchange(scope, receive, send, next(self._ids))
@@ -113,7 +107,7 @@ class HttpApp:
             await self._answer_other_method(x, route)
             return
         if not route.public:
-            await self._authenticate(x)
+            await self._authenticate(x, route)
         await handler(x)
 
     async def _answer_other_method(self, x: Exchange, route: Route) -> None:
@@ -124,13 +118,16 @@ class HttpApp:
             fields += self._cors.preflight(route.allow)
         await x.respond(204, fields)
 
-    async def _authenticate(self, x: Exchange) -> None:
+    async def _authenticate(self, x: Exchange, route: Route) -> None:
         authorization = x.headers.get(b"authorization")
+        ticket = x.query.get("ticket") if route.tickets else None
         identity = None
         if authorization is not None:
-            identity = await self._authenticator.authenticate(authorization.decode("latin-1"))
+            identity = await self._edge.authenticator.authenticate(authorization.decode("latin-1"))
+        elif ticket is not None and self._edge.redeem is not None:
+            identity = await self._edge.redeem(ticket)
         if identity is None:
-            challenge = self._authenticator.challenge().encode("latin-1")
+            challenge = self._edge.authenticator.challenge().encode("latin-1")
             raise Problem(401, None, [(b"www-authenticate", challenge)])
         x.identity = identity
 
@@ -143,7 +140,7 @@ class HttpApp:
     async def _process(self, x: Exchange) -> None:
         _check_is_json(x)
         limit = self._settings.max_size_request
-        with self._requests.one(x.identity.user):
+        with self._edge.requests.one(x.identity.user):
             try:
                 x.check_declared_size(limit)
                 body = await x.body(limit)

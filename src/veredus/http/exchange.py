@@ -8,8 +8,10 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping
 from time import perf_counter
 from typing import Any
+from urllib.parse import parse_qsl
 
 from veredus.http.problems import Headers
+from veredus.http.stream import DETACH, Detach, Stream
 from veredus.ports import Identity, TooLarge
 
 Scope = MutableMapping[str, Any]
@@ -67,6 +69,11 @@ class Exchange:
             return None
 
     # ---------------------------------------------------------------- request
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The variables of the URL's query; of a repeated one the last value."""
+        return dict(parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True))
 
     def check_declared_size(self, max_size: int) -> None:
         """Refuse by Content-Length alone, before anything is read. Raises TooLarge."""
@@ -132,6 +139,12 @@ class Exchange:
             gone.cancel()
             if isinstance(chunks, AsyncGenerator):  # its file must not stay open until it is collected
                 await chunks.aclose()
+
+    def detach(self, status: int, stream: Stream) -> None:
+        """Give the connection to ``stream``, which writes the response itself, of this status."""
+        self.status = status
+        detach: Detach = self.scope["extensions"][DETACH]
+        detach(stream)
 
     async def _send_all(self, chunks: AsyncIterator[bytes], gone: asyncio.Future[None]) -> None:
         async for chunk in chunks:

@@ -23,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from veredus.http.problems import Problem
-from veredus.http.settings import Timeouts
+from veredus.http.stream import DETACH, Stream, Streams
 
 # Octets that may come in one go without ending a header section, a chunk or a trailer section.
 MAX_HEADERS = 65_536
@@ -63,6 +63,11 @@ class _Corked:
         self.flush()
         self._transport.close()
 
+    def flush_and_leave(self) -> asyncio.Transport:
+        """The transport itself."""
+        self.flush()
+        return self._transport
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
@@ -71,10 +76,11 @@ class HttpProtocol(HttpToolsProtocol):
     """One connection. ``refused`` is told the status of each answer that the application never saw."""
 
     def __init__(
-        self, config: Config, state: ServerState, timeouts: Timeouts, refused: Callable[[int], None]
+        self, config: Config, state: ServerState, streams: Streams, refused: Callable[[int], None]
     ) -> None:
         super().__init__(config, state, {})
-        self._timeouts = timeouts
+        self._streams = streams
+        self._timeouts = streams.timeouts
         self._refused = refused
         self._phase = _Phase.IDLE
         self._silent = 0  # octets since the last header section, piece of a body or end
@@ -118,6 +124,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["extensions"] = {DETACH: self.detach}  # type: ignore[dict-item]
         self._phase = _Phase.HEADERS
 
     def on_headers_complete(self) -> None:
@@ -144,6 +151,21 @@ class HttpProtocol(HttpToolsProtocol):
         if self._phase is _Phase.BODY and not self.transport.is_closing():  # answered before the body came
             self._unset_keepalive_if_required()
             self._wait_for_body()
+
+    # ---------------------------------------------------------------- streams
+
+    def detach(self, stream: Stream) -> None:
+        """Give the connection to ``stream`` for good, before a response has begun."""
+        self._stop_read_timer()
+        self._unset_keepalive_if_required()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+        self.connections.discard(self)
+        # For uvicorn the client has gone; there is nobody whom it could answer.
+        self.cycle.disconnected = True
+        self.flow.resume_reading()
+        transport: Any = self.transport
+        stream.attach(transport.flush_and_leave(), self._streams)
 
     # ---------------------------------------------------------------- slow to send
 

@@ -11,13 +11,16 @@ Handler = Callable[[Exchange], Awaitable[None]]
 class Route:
     """A path, or the beginning of paths, and what it does with each method.
 
-    ``template`` names it in the log and the metrics; ``public``: without authentication.
+    ``template`` names it in the log and the metrics; ``public``: without authentication;
+    ``tickets``: a one-time ticket in the URL will do, for what cannot set header fields.
     """
 
-    __slots__ = ("allow", "handlers", "public", "template")
+    __slots__ = ("allow", "handlers", "public", "template", "tickets")
 
-    def __init__(self, template: str, handlers: dict[str, Handler], *, public: bool = False) -> None:
-        self.template, self.public = template, public
+    def __init__(
+        self, template: str, handlers: dict[str, Handler], *, public: bool = False, tickets: bool = False
+    ) -> None:
+        self.template, self.public, self.tickets = template, public, tickets
         if "GET" in handlers:  # HEAD is GET; what the response would contain is not sent (RFC 9110 §9.3.2)
             handlers = {**handlers, "HEAD": handlers["GET"]}
         self.handlers = handlers

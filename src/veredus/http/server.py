@@ -21,6 +21,7 @@ from uvicorn.server import ServerState
 from veredus.http.exchange import Receive, Scope, Send
 from veredus.http.protocol import HttpProtocol
 from veredus.http.settings import Timeouts
+from veredus.http.stream import Streams
 
 _BACKLOG = 2048
 _TLS_HANDSHAKE_S = 15
@@ -46,6 +47,7 @@ class HttpServer:
         self.addresses: list[str] = []
         self._app = app
         self._timeouts = timeouts
+        self._streams = Streams(timeouts)
         self._certificate = _Certificate(*tls) if tls else None
         self._servers: list[asyncio.AbstractServer] = []
         self._state = ServerState()
@@ -102,6 +104,7 @@ class HttpServer:
             server.close()
         for connection in list(self._state.connections):
             connection.shutdown()
+        self._streams.close()
         await self._end_requests()
         self._app.closed()
         for server in self._servers:
@@ -121,13 +124,15 @@ class HttpServer:
             if late:
                 await asyncio.wait(late)
         await asyncio.sleep(0)  # connections that had nothing to send are gone after this
-        while self._state.connections and loop.time() < end:  # noqa: ASYNC110 - uvicorn has no event for it
+        while (self._state.connections or self._streams.open) and loop.time() < end:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.02)
         for connection in list(self._state.connections):
             connection.transport.abort()
+        for stream in list(self._streams.open):
+            stream.transport.abort()
 
     def _connection(self) -> HttpProtocol:
-        return HttpProtocol(self._config, self._state, self._timeouts, self._app.refused)
+        return HttpProtocol(self._config, self._state, self._streams, self._app.refused)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         """Each second: the Date field (RFC 9110 §6.6.1); each minute: a renewed certificate."""

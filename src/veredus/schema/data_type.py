@@ -269,6 +269,8 @@ class DataType(Struct, frozen=True, dict=True):
     covers: tuple[str, ...] = ()
     # False: kept for the server's own use, without a state.
     logged: bool = True
+    # A pseudo-type for push that changes only when a record is created (RFC 8621 §1.5).
+    creations: str | None = None
     # Members of the account's capability object (RFC 8620 §2).
     account_capability: Mapping[str, Any] = {}
     session_capability: Mapping[str, Any] = {}
@@ -306,6 +308,7 @@ class DataType(Struct, frozen=True, dict=True):
             texts=self.text_fields,
             blobs=marked(Mark.BLOB),
             logged=self.logged,
+            creations=self.creations,
         )
 
     def _marked(self, mark: Mark) -> tuple[str, ...]:

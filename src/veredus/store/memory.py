@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -11,8 +11,9 @@ import msgspec
 from msgspec import Struct
 
 from veredus.conditions import EVERYTHING, Condition, Order, Texts, matches
-from veredus.ports import Change, Changes, Clock, Cursor, Kind, Snapshot, Store, Table, Transaction
+from veredus.ports import Change, Changes, Clock, Cursor, Hint, Kind, Snapshot, Store, Table, Transaction
 from veredus.store import limits, order, projection
+from veredus.store.announce import silence
 from veredus.store.coalesce import Entry, coalesce
 from veredus.store.values import descending, is_own_order, sort_key
 from veredus.wire.types import BlobId, Id, JsonObject
@@ -98,6 +99,9 @@ class _Snapshot:
     async def state(self, type: str) -> int:
         self._tables[type]
         return self._state.states.get(type, 0)
+
+    async def states(self) -> Mapping[str, int]:
+        return dict(self._state.states)
 
     async def changes(self, type: str, since: int, limit: int) -> Changes | None:
         state = await self.state(type)
@@ -196,10 +200,13 @@ class _Transaction(_Snapshot):
         self._log(type, id, "destroyed", None)
 
     def _log(self, type: str, id: Id, kind: Kind, names: frozenset[str] | None) -> None:
-        if not self._tables[type].logged:
+        table = self._tables[type]
+        if not table.logged:
             return
         self._state.modseq += 1
         self._state.states[type] = self._state.modseq
+        if table.creations is not None and kind == "created":
+            self._state.states[table.creations] = self._state.modseq
         self._state.log.append(Entry(type, id, kind, self._state.modseq, names))
 
 
@@ -211,9 +218,12 @@ def _row(place: tuple[int, int], record: JsonObject, texts: dict[str, str]) -> _
 class MemoryStore:
     """Records in this process only."""
 
-    def __init__(self, tables: Sequence[Table], clock: Clock) -> None:
+    def __init__(
+        self, tables: Sequence[Table], clock: Clock, announce: Callable[[Hint], None] = silence
+    ) -> None:
         self._tables = {table.name: table for table in tables}
         self._clock = clock
+        self._announce = announce
         self._accounts: dict[Id, _State] = {}
         self._locks: defaultdict[Id, asyncio.Lock] = defaultdict(asyncio.Lock)
         # Of all accounts in commit order; the first of them is change number ``_forgotten`` + 1.
@@ -243,11 +253,17 @@ class MemoryStore:
                 (Change(account, e.type, e.id, e.kind, e.modseq, e.names), now)
                 for e in after.log[len(before.log) :]
             )
+        if after.modseq > before.modseq:
+            new = {type: state for type, state in after.states.items() if state > before.modseq}
+            self._announce(Hint(account, before.modseq, new))
 
     async def feed(self, after: Cursor, limit: int) -> tuple[list[Change], Cursor]:
         start = max(int(after.position or 0), self._forgotten) - self._forgotten
         found = [change for change, _ in self._log[start : start + limit]]
         return found, Cursor(str(self._forgotten + start + len(found))) if found else after
+
+    async def head(self) -> Cursor:
+        return Cursor(str(self._forgotten + len(self._log)))
 
     async def accounts(self) -> list[Id]:
         return sorted(id for id, state in self._accounts.items() if state.log or any(state.rows.values()))

@@ -4,15 +4,16 @@ import asyncio
 import contextlib
 import itertools
 import os
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 
 import apsw
 import msgspec
 
-from veredus.ports import Change, Clock, Cursor, Snapshot, Store, Table, Transaction, Unavailable
+from veredus.ports import Change, Clock, Cursor, Hint, Snapshot, Store, Table, Transaction, Unavailable
 from veredus.store import sqlite_check
+from veredus.store.announce import silence
 from veredus.store.cache import Cache
 from veredus.store.sqlite_connection import Connection, translated
 from veredus.store.sqlite_reads import NO_ACCOUNT, Reads, decode_names
@@ -30,10 +31,18 @@ _BACKUP_PAGES = 256
 class SQLiteStore:
     """``await SQLiteStore.open(path, tables, clock)``; the file is made when it is not there."""
 
-    def __init__(self, path: str, tables: Sequence[Table], clock: Clock, writer: Connection) -> None:
+    def __init__(
+        self,
+        path: str,
+        tables: Sequence[Table],
+        clock: Clock,
+        announce: Callable[[Hint], None],
+        writer: Connection,
+    ) -> None:
         self._path = path
         self._layouts = {table.name: Layout(table) for table in tables}
         self._clock = clock
+        self._announce = announce
         self._writer = Writer(writer)
         self._idle: list[Connection] = []
         self._cache = Cache()
@@ -41,11 +50,17 @@ class SQLiteStore:
         self._numbers: dict[Id, int] = {}
 
     @classmethod
-    async def open(cls, path: str | os.PathLike[str], tables: Sequence[Table], clock: Clock) -> "SQLiteStore":
+    async def open(
+        cls,
+        path: str | os.PathLike[str],
+        tables: Sequence[Table],
+        clock: Clock,
+        announce: Callable[[Hint], None] = silence,
+    ) -> "SQLiteStore":
         """Raises ValueError when the file is of a newer version, Unavailable when it cannot be opened."""
         name = os.fspath(path)
         connection = await asyncio.to_thread(_open, name, [Layout(table) for table in tables])
-        return cls(name, tables, clock, connection)
+        return cls(name, tables, clock, announce, connection)
 
     # ------------------------------------------------------------ accounts
 
@@ -76,6 +91,9 @@ class SQLiteStore:
             tx = Writes(connection, self._layouts, account, self._clock.now())
             yield tx
             tx.flush()
+        hint = tx.hint()
+        if hint is not None:
+            self._announce(hint)
 
     # ------------------------------------------------------------ all accounts
 
@@ -91,6 +109,10 @@ class SQLiteStore:
             for _, account, type, id, kind, modseq, names in rows
         ]
         return changes, Cursor(str(rows[-1][0])) if rows else after
+
+    async def head(self) -> Cursor:
+        with _Reading(self) as connection:
+            return Cursor(str(connection.number("SELECT coalesce(max(seq), 0) FROM log")))
 
     async def accounts(self) -> list[Id]:
         tests = [

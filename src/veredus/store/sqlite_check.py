@@ -22,7 +22,7 @@ def check(db: Connection, layouts: list[Layout]) -> list[str]:
     for layout in layouts:
         for _, problem in zip(range(_SHOWN), _table(db, layout), strict=False):
             problems.append(f"{layout.name}: {problem}")
-    for _, problem in zip(range(_SHOWN), _log(db), strict=False):
+    for _, problem in zip(range(_SHOWN), _log(db, layouts), strict=False):
         problems.append(problem)
     return problems
 
@@ -96,15 +96,19 @@ def _differences(what: str, expected: set[Any], found: set[Any]) -> Iterator[str
         yield f"{what} of no record: {one}"
 
 
-def _log(db: Connection) -> Iterator[str]:
-    """The log is an unbroken sequence above the floor of each type, and ends at the state."""
-    for n, type, state, last in db.rows(
-        "SELECT n, type, modseq,"
-        " (SELECT max(modseq) FROM log WHERE log.n = state.n AND log.type = state.type)"
-        " FROM state WHERE floor < modseq"
-    ):
-        if state != last:
-            yield f"account {n}: the state of {type} is {state}, its last change {last}"
+def _log(db: Connection, layouts: list[Layout]) -> Iterator[str]:
+    """The log is an unbroken sequence above the floor of each type, and ends at its state; that of
+    ``Table.creations`` is the last creation."""
+    logged = {layout.table.creations: (layout.name, "created") for layout in layouts}
+    for n, name, state in db.rows("SELECT n, type, modseq FROM state"):
+        type, kind = logged.get(name, (name, "%"))
+        last = db.number(
+            "SELECT coalesce(max(modseq), 0) FROM log WHERE n = ? AND type = ? AND kind LIKE ?",
+            (n, type, kind),
+        )
+        floor = db.number("SELECT floor FROM state WHERE n = ? AND type = ?", (n, type))
+        if state != last and not (last == 0 and state <= floor):
+            yield f"account {n}: the state of {name} is {state}, its last change {last}"
     for n, modseq, last in db.rows(
         "SELECT n, modseq, (SELECT max(modseq) FROM state WHERE state.n = account.n) AS last FROM account"
         " WHERE modseq <> coalesce(last, 0)"

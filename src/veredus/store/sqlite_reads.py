@@ -196,6 +196,9 @@ class Reads:
     async def state(self, type: str) -> int:
         return self._state(type)[0]
 
+    async def states(self) -> Mapping[str, int]:
+        return dict(self._db.rows("SELECT type, modseq FROM state WHERE n = ?", (self._account,)))
+
     def _state(self, type: str) -> tuple[int, int]:
         """The state, and the modseq of the last forgotten entry."""
         self._layouts[type]

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from veredus.ports import Changes, Kind, Transaction, Unavailable
+from veredus.ports import Changes, Hint, Kind, Transaction, Unavailable
 from veredus.store import order
 from veredus.store.coalesce import Entry
 from veredus.store.sqlite_connection import Connection
@@ -33,6 +33,9 @@ class Writes(Reads):
     def __init__(self, connection: Connection, layouts: Mapping[str, Layout], id: Id, now: datetime) -> None:
         found = connection.rows("SELECT n, modseq FROM account WHERE id = ?", (id,))
         account, self._modseq = found[0] if found else (NO_ACCOUNT, 0)
+        self._before = self._modseq
+        # What the transaction has logged: the new state of each type.
+        self._new_states: dict[str, int] = {}
         super().__init__(connection, layouts, account)
         self._id = id
         self._at = int(now.timestamp())
@@ -214,13 +217,27 @@ class Writes(Reads):
                 for entry in waiting
             ],
         )
-        for type, modseq in {entry.type: entry.modseq for entry in waiting}.items():
+        states = {entry.type: entry.modseq for entry in waiting}
+        for entry in waiting:
+            pseudo_type = self._layouts[entry.type].table.creations
+            if pseudo_type is not None and entry.kind == "created":
+                states[pseudo_type] = entry.modseq
+        for type, modseq in states.items():
             self._db.run(
                 "INSERT INTO state(n, type, modseq) VALUES(?, ?, ?)"
                 " ON CONFLICT(n, type) DO UPDATE SET modseq = excluded.modseq",
                 (self._account, type, modseq),
             )
         self._db.run("UPDATE account SET modseq = ? WHERE n = ?", (self._modseq, self._account))
+        self._new_states |= states
+
+    def hint(self) -> Hint | None:
+        """What to tell once all of it is committed; None: nothing was logged."""
+        return Hint(self._id, self._before, self._new_states) if self._new_states else None
+
+    async def states(self) -> Mapping[str, int]:
+        self.flush()
+        return await super().states()
 
     async def state(self, type: str) -> int:
         """A state that is asked for may be given out, so what follows is logged behind it."""

@@ -69,5 +69,6 @@ def email_type(
         text_fields=TEXT_FIELDS,
         order="receivedAt",
         covers=("threadId",),
+        creations="EmailDelivery",
         account_capability=capability,
     )
