@@ -11,8 +11,9 @@ from pathlib import Path
 import structlog
 
 from veredus.conditions import Range
-from veredus.engine.blobs import UPLOADS, timestamp
+from veredus.engine.blobs import UPLOADS
 from veredus.ports import BlobStore, Clock, Store
+from veredus.wire.dates import utc_date
 from veredus.wire.types import BlobId
 
 log = structlog.get_logger()
@@ -61,7 +62,7 @@ class Maintenance:
         log.info("maintenance done", uploads=uploads, blobs=blobs)
 
     async def _forget_uploads(self, before: datetime) -> int:
-        old = Range("at", below=timestamp(before))
+        old = Range("at", below=utc_date(before))
         forgotten = 0
         for account in await self._store.accounts():
             while True:

@@ -11,6 +11,7 @@ from veredus.auth.password import hash_password
 from veredus.auth.tables import SYSTEM
 from veredus.conditions import Eq
 from veredus.ports import Access, Store
+from veredus.wire.dates import utc_date
 from veredus.wire.ids import new_id
 from veredus.wire.types import Id, JsonObject
 
@@ -150,12 +151,11 @@ class Accounts:
         """A new app token; gives its id and its secret, which is not kept."""
         secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
         id = new_id("k")
-        at = now.strftime("%Y-%m-%dT%H:%M:%SZ")
         async with self._store.write(SYSTEM) as tx:
             if not await tx.get("User", [user.lower()], frozenset()):
                 raise AccountError(f"there is no user {user!r}")
             record: JsonObject = {"id": id, "digest": digest_of(secret), "user": user.lower()}
-            await tx.put("Token", {**record, "scope": scope, "name": name, "at": at})
+            await tx.put("Token", {**record, "scope": scope, "name": name, "at": utc_date(now)})
         return id, secret
 
     async def tokens(self, user: str | None = None) -> list[JsonObject]:

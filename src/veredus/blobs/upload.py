@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from veredus.schema import Access, BlobId, BlobReader, Id, JsonObject, MethodError, SetError, UnsignedInt
 from veredus.wire.arguments import AccountArguments
+from veredus.wire.topological import ordered
 
 # §3.1: at least 64.
 MAX_SOURCES = 100
@@ -96,19 +97,7 @@ def _checked(given: JsonObject) -> UploadObject:
 
 def _ordered(wanted: Mapping[Id, UploadObject]) -> list[Id]:
     """Creation ids, each after those that it takes bytes of."""
-    found: dict[Id, None] = {}
-    entered: set[Id] = set()
-    stack = list(wanted)[::-1]
-    while stack:
-        key = stack.pop()
-        if key in entered:
-            found[key] = None
-            continue
-        entered.add(key)
-        sources = {(source.blob_id or "")[1:] for source in wanted[key].data if source.blob_id}
-        stack.append(key)
-        stack.extend(name for name in sources if name in wanted and name not in entered)
-    return list(found)
+    return ordered(wanted, lambda key: [source.blob_id[1:] for source in wanted[key].data if source.blob_id])
 
 
 async def _make(ctx: Access, wanted: UploadObject) -> JsonObject:

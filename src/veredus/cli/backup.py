@@ -10,6 +10,7 @@ import typer
 
 from veredus.cli.common import EXIT_PROBLEMS, EXIT_USAGE, Failure, Json, invocation, write_json
 from veredus.cli.opened import data_of, with_app
+from veredus.wire.dates import utc_date
 
 if TYPE_CHECKING:
     from veredus.app import App
@@ -45,7 +46,7 @@ def create(
     config = data_of(ctx)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     with_app(ctx, work)
-    done = {"at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "directory": str(directory.absolute())}
+    done = {"at": utc_date(datetime.now(UTC)), "directory": str(directory.absolute())}
     _write(directory / MANIFEST, {"format": 1, **done})
     _write(config.data_dir / LAST, done)
     typer.echo(f"wrote {directory} - `veredus backup verify {directory}` reads it again")

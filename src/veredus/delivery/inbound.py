@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import structlog
 
-from veredus.mail.email.admit import Admission, Prepared, utc_date
+from veredus.mail.email.admit import Admission, Prepared
 from veredus.mail.provision import inbox
 from veredus.ports import BlobStore, Clock, Directory, Store, Unavailable
 from veredus.reception import Envelope, Reply
 from veredus.schema import Changed
+from veredus.wire.dates import utc_date
 from veredus.wire.errors import SetError
 from veredus.wire.ids import new_id
 from veredus.wire.types import Id

@@ -5,13 +5,14 @@ uploaded it there. Parts of a message are seen where the message is.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from msgspec import Struct
 
 from veredus.formats.mime.message import decode
 from veredus.ports import Blob, BlobStore, Snapshot, Store, Table
 from veredus.wire import blob_ids
+from veredus.wire.dates import utc_date
 from veredus.wire.types import BlobId, Id, JsonObject
 
 # Who uploaded what: {"id": "{blobId}/{user}", "type", "size", "at": UTCDate}.
@@ -41,11 +42,6 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
 
 # Blobs up to this size are read at once: one step instead of a stream.
 SMALL = 64 * 1024
-
-
-def timestamp(moment: datetime) -> str:
-    """A UTCDate in whole seconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 async def visible(snapshot: Snapshot, ids: Sequence[BlobId], user: str) -> set[BlobId]:
@@ -88,6 +84,6 @@ async def find(store: Store, blobs: BlobStore, account: Id, user: str, id: BlobI
 
 async def note_upload(store: Store, account: Id, user: str, blob: Blob, type: str, now: datetime) -> None:
     """Let ``user`` see a blob that no record refers to yet."""
-    record: JsonObject = {"id": f"{blob.id}/{user}", "type": type, "size": blob.size, "at": timestamp(now)}
+    record: JsonObject = {"id": f"{blob.id}/{user}", "type": type, "size": blob.size, "at": utc_date(now)}
     async with store.write(account) as tx:
         await tx.put(UPLOADS.name, record)

@@ -3,22 +3,12 @@
 from collections.abc import Mapping
 
 from veredus.schema import DataType, Draft
+from veredus.wire.topological import ordered
 
 
 def creation_order(type: DataType, drafts: Mapping[str, Draft]) -> list[str]:
     """Creation ids, each after those that its record refers to; those in a circle as they come."""
-    found: dict[str, None] = {}
-    entered: set[str] = set()
-    stack = list(drafts)[::-1]
-    while stack:
-        key = stack.pop()
-        if key in entered:
-            found[key] = None
-            continue
-        entered.add(key)
-        stack.append(key)
-        stack.extend(name for name in _mentioned(type, drafts[key]) if name in drafts and name not in entered)
-    return list(found)
+    return ordered(drafts, lambda key: _mentioned(type, drafts[key]))
 
 
 def _mentioned(type: DataType, draft: Draft) -> list[str]:

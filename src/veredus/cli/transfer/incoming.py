@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeAlias
 
-from veredus.mail.email.admit import Prepared, newest_received, prepare, utc_date
+from veredus.mail.email.admit import Prepared, newest_received, prepare
+from veredus.wire.dates import utc_date
 from veredus.wire.errors import SetError
 from veredus.wire.types import BlobId
 

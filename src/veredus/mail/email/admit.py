@@ -6,7 +6,7 @@ before the Email is put and after all are.
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -18,6 +18,7 @@ from veredus.mail.settle import Charge, settle
 from veredus.mail.threading import assign_thread, merge_threads
 from veredus.ports import BlobStore, Transaction
 from veredus.schema import Changed
+from veredus.wire.dates import utc_date
 from veredus.wire.errors import SetError
 from veredus.wire.types import BlobId, Id, JsonObject
 
@@ -115,11 +116,6 @@ class Admission:
     async def _reindex(self, email: JsonObject) -> dict[str, str]:
         data = await self._blobs.get(email["blobId"])
         return texts(messages.parse(data or b""), email)
-
-
-def utc_date(moment: datetime) -> str:
-    """A UTCDate in whole seconds."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
 
 
 def whole_seconds(date: str) -> str:

@@ -1,7 +1,7 @@
 """From a message's bytes to the stored properties of an Email, and its searchable text (RFC 8621 §4.1)."""
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from veredus.formats import search
@@ -14,6 +14,7 @@ from veredus.formats.mime.message import Message, Part
 from veredus.formats.subject import base_subject
 from veredus.mail.threading import thread_keys
 from veredus.wire.blob_ids import part_id
+from veredus.wire.dates import utc_date
 from veredus.wire.types import BlobId, JsonObject
 
 # So much text of one message is searchable, in characters.
@@ -84,10 +85,7 @@ def _in_utc(date: str | None) -> str:
     if date is None:
         return ""
     try:
-        return (
-            datetime.fromisoformat(date).astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00")
-            + "Z"
-        )
+        return utc_date(datetime.fromisoformat(date))
     except (ValueError, OverflowError):
         return ""
 

@@ -24,6 +24,7 @@ from veredus.mail.email.shape import TEXT_FIELDS
 from veredus.ports import Snapshot
 from veredus.schema import Filter, QueryPlan, Sort, by, text
 from veredus.wire.arguments import QueryArguments, QueryChangesArguments
+from veredus.wire.dates import utc_date
 from veredus.wire.types import Id, JsonObject, UnsignedInt, UTCDate
 
 
@@ -62,7 +63,7 @@ def _second(value: Any) -> str:
         moment = datetime.fromisoformat(date.split(".", 1)[0]).replace(tzinfo=UTC) + timedelta(seconds=1)
     except OverflowError:
         raise ValueError("is beyond the year 9999") from None
-    return moment.isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
+    return utc_date(moment)
 
 
 def _size(value: Any) -> int:

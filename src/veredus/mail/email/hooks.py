@@ -6,11 +6,12 @@ from email.utils import make_msgid
 import msgspec
 
 from veredus.formats.mime.build import BuildError, blob_ids, build
-from veredus.mail.email.admit import Admission, utc_date, whole_seconds
+from veredus.mail.email.admit import Admission, whole_seconds
 from veredus.mail.email.shape import normalized_keywords
 from veredus.ports import Transaction
 from veredus.schema import Access, Changed, Draft, Hooks
 from veredus.wire.arguments import SetArguments
+from veredus.wire.dates import utc_date
 from veredus.wire.errors import SetError
 from veredus.wire.types import BlobId, Id, JsonObject, UTCDate
 

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from veredus.mail.email.admit import Admission, Prepared, newest_received, utc_date
+from veredus.mail.email.admit import Admission, Prepared, newest_received
 from veredus.mail.email.hooks import received_date
 from veredus.mail.email.shape import normalized_keywords
 from veredus.ports import Transaction
 from veredus.schema import Access, Changed, Method
 from veredus.wire import blob_ids
 from veredus.wire.arguments import AccountArguments
+from veredus.wire.dates import utc_date
 from veredus.wire.errors import MethodError, SetError
 from veredus.wire.ids import new_id
 from veredus.wire.types import Id, JsonObject
