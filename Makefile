@@ -8,11 +8,11 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 ARGS   ?=
 
-.PHONY: setup dev test check fix docs bench fuzz lock clean help
+.PHONY: setup dev test check fix docs bench bench-push fuzz lock clean help
 .DEFAULT_GOAL := help
 
 help:    ## list the targets
-	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## a virtual environment with exactly what the lock names
 
@@ -48,6 +48,9 @@ docs: setup ## write the reference parts of docs/cli.md, docs/configuration.md a
 
 bench: setup ## measure, and write the table of docs/benchmarks.md
 	$(BIN)/python -m tools.bench $(ARGS)
+
+bench-push: setup ## the same for push
+	$(BIN)/python -m tools.bench_push $(ARGS)
 
 fuzz: setup ## the fuzz targets, one minute each; ARGS='--seconds 600' for longer
 	$(BIN)/python -m tools.fuzz $(ARGS)

@@ -22,7 +22,7 @@ TARGETS = {
 
 def write(ours: dict[str, Any], cyrus: dict[str, Any], messages: int, *, same_run: bool) -> None:
     """Replace what stands between the marks; print it, too."""
-    parts = [_machine(ours), *_workloads(ours, cyrus, messages, same_run), *_others(ours), *_million(ours)]
+    parts = [machine(ours), *_workloads(ours, cyrus, messages, same_run), *_others(ours), *_million(ours)]
     measured = "\n".join([BEGIN, *parts, END])
     head, _, rest = PAGE.read_text().partition(BEGIN)
     PAGE.write_text(head + measured + rest.partition(END)[2])
@@ -30,7 +30,8 @@ def write(ours: dict[str, Any], cyrus: dict[str, Any], messages: int, *, same_ru
     print(f"wrote {PAGE.relative_to(ROOT)}")
 
 
-def _machine(ours: dict[str, Any]) -> str:
+def machine(ours: dict[str, Any]) -> str:
+    """When and on what it was measured."""
     host = ours.get("host", {})
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.split(": ")[1] for line in lines if line.startswith("model name")), "?")

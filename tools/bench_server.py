@@ -82,10 +82,10 @@ def add_accounts(data: Path, users: Sequence[str]) -> None:
 
 
 @contextmanager
-def server(data: Path, out: Path) -> Iterator[Target]:
-    """A server of ours on this data."""
+def server(data: Path, out: Path, *options: str) -> Iterator[Target]:
+    """A server of ours on this data; ``options`` are those of `veredus serve`."""
     with (data / "server.log").open("wb") as log:
-        process = subprocess.Popen([*configure(data), "serve"], cwd=ROOT, stdout=log, stderr=log)
+        process = subprocess.Popen([*configure(data), "serve", *options], cwd=ROOT, stdout=log, stderr=log)
         try:
             _wait_until_up(process, data / "server.log")
             url = f"http://127.0.0.1:{HTTP}/.well-known/jmap"
