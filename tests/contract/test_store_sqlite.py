@@ -1,6 +1,7 @@
 """What only the SQLite store can show: failing disks, other processes, changed tables, bounded memory."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from contract.stores import MESSAGE, NEWEST, TABLES, FakeClock, message, put
 from veredus.conditions import Eq, Has, Text
 from veredus.ports import Store, Table, Unavailable
-from veredus.store import cache, order, sqlite_reads
+from veredus.store import cache, order, sqlite_connection, sqlite_reads
 from veredus.store.sqlite import SQLiteStore
 
 
@@ -158,6 +159,15 @@ async def test_what_is_remembered_is_bounded() -> None:
             small.remember_result(known, f"q{number}", ["a"] * number)
         assert small._size == sum(known.size for known in small._known.values()) <= 100_000
     assert small._known
+
+
+async def test_every_setting_is_in_force(tmp_path: Path) -> None:
+    connection = sqlite_connection.Connection(str(tmp_path / "records.db"))
+    for name, value in re.findall(r"PRAGMA (\w+) = (\S+);", sqlite_connection._SETTINGS):
+        named = {"FULL": 2, "FAST": 2, "MEMORY": 2, "WAL": "wal"}
+        expected = named[value] if value in named else int(value)
+        assert connection.rows(f"PRAGMA {name}") == [(expected,)], name
+    connection.close()
 
 
 async def test_changed_declarations_index_anew(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ PRAGMA mmap_size = 67108864;
 PRAGMA cache_size = -4096;
 PRAGMA temp_store = MEMORY;
 PRAGMA journal_size_limit = 67108864;
+PRAGMA secure_delete = FAST;
 """
 
 
@@ -48,7 +49,8 @@ class Connection:
         try:
             self.db = apsw.Connection(path, statementcachesize=256)
             self.db.set_busy_timeout(busy_timeout_ms)
-            self.db.execute(_SETTINGS)
+            # To the end: each of some statements gives a row, and behind a row the next one is not run.
+            self.db.execute(_SETTINGS).fetchall()
         except apsw.Error as error:
             raise translated(error) from error
         self.db.create_scalar_function("contains", _contains, 2, deterministic=True)
