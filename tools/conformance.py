@@ -18,8 +18,10 @@ MARK = "<!-- The rest is written by `make docs`. -->\n"
 TITLES = {
     "8620": "RFC 8620: The JSON Meta Application Protocol",
     "8621": "RFC 8621: JMAP for Mail",
+    "8887": "RFC 8887: A JMAP Subprotocol for WebSocket",
     "9404": "RFC 9404: JMAP Blob Management Extension",
     "9425": "RFC 9425: JMAP for Quotas",
+    "9749": "RFC 9749: Use of VAPID in JMAP Web Push",
 }
 
 # Number and title of each section that says something to a server; others may be cited as their parents.
@@ -58,6 +60,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "6.3": "Blob/copy",
         "7.1": "The StateChange Object",
         "7.2": "PushSubscription",
+        "7.2.1": "PushSubscription/get",
+        "7.2.2": "PushSubscription/set",
         "7.3": "Event Source",
         "8": "Security Considerations",
     },
@@ -97,6 +101,22 @@ SECTIONS: dict[str, dict[str, str]] = {
         "8": "Vacation Response",
         "9": "Security Considerations",
     },
+    "8887": {
+        "3": "Discovering Support for JMAP over WebSocket",
+        "4.1": "Authentication",
+        "4.2": "WebSocket Handshake",
+        "4.3": "WebSocket Messages",
+        "4.3.1": "Handling Invalid Data",
+        "4.3.2": "JMAP Requests",
+        "4.3.3": "JMAP Responses",
+        "4.3.4": "JMAP Request-Level Errors",
+        "4.3.5": "JMAP Push Notifications",
+        "4.3.5.1": "Notification Format",
+        "4.3.5.2": "Enabling Notifications",
+        "4.3.5.3": "Disabling Notifications",
+        "4.4": "Examples",
+        "5": "Security Considerations",
+    },
     "9404": {
         "3.1": "urn:ietf:params:jmap:blob",
         "4": "Blob Methods",
@@ -115,13 +135,15 @@ SECTIONS: dict[str, dict[str, str]] = {
         "4.5": "Quota/queryChanges",
         "6": "Push",
     },
+    "9749": {
+        "3": "Discovering Support for VAPID",
+        "4": "Issuing Push Notifications",
+        "5": "Key Rotation",
+    },
 }
 
 # What we do not do: RFC, section, in a sentence.
 MISSING: tuple[tuple[str, str, str], ...] = (
-    ("8620", "7.2", "No PushSubscription yet."),
-    ("8620", "7.3", "No event source yet."),
-    ("8621", "1.5", "No EmailDelivery state yet: there is no push."),
     ("8621", "2", "isSubscribed is one for all users of a shared account, not one for each."),
     ("8621", "2", "Rights are those of the account; no Mailbox is shared by itself."),
     ("8621", "4.3", "Intermediate states give the oldest changes first, though newest first is recommended."),

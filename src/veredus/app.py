@@ -1,9 +1,12 @@
 """The one place that names implementations: from settings to everything but sockets (``serving``)."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -11,7 +14,11 @@ from veredus.auth.accounts import AccountError, Accounts
 from veredus.auth.authenticator import StoreAuthenticator
 from veredus.auth.directory import StoreDirectory
 from veredus.auth.password import PasswordVerifier
+from veredus.auth.tables import SYSTEM
 from veredus.auth.tables import TABLES as AUTH_TABLES
+from veredus.auth.tickets import CAPABILITY as TICKET_CAPABILITY
+from veredus.auth.tickets import Tickets
+from veredus.auth.tickets import capability as ticket_capability
 from veredus.blob.file import FileBlobs
 from veredus.blob.memory import MemoryBlobs
 from veredus.blob.names import id_of as id_of_blob
@@ -27,7 +34,7 @@ from veredus.engine.core import BLOB_COPY
 from veredus.engine.filters import compile_filter
 from veredus.engine.limits import Limits
 from veredus.engine.registry import Registry
-from veredus.engine.session import Capability
+from veredus.engine.session import Capability, Located
 from veredus.mail.email.admit import Admission, EmailLimits
 from veredus.mail.email.body import part_reader
 from veredus.mail.email.type import account_capability, email_type
@@ -36,18 +43,33 @@ from veredus.mail.mailbox_shape import CAPABILITY as MAIL_CAPABILITY
 from veredus.mail.provision import provision
 from veredus.mail.snippet import SnippetMethod
 from veredus.mail.thread import THREAD
-from veredus.ports import BlobStore, Clock, EventBus, Store
+from veredus.ports import BlobStore, Clock, EventBus, Store, Unavailable
+from veredus.push.email_push import CAPABILITY as EMAIL_PUSH_CAPABILITY
+from veredus.push.email_push import EmailPushChecks, NewEmails
 from veredus.push.hub import Hub
+from veredus.push.records import TABLES as PUSH_TABLES
+from veredus.push.subscriptions import PushSubscriptions
+from veredus.push.vapid import CAPABILITY as VAPID_CAPABILITY
+from veredus.push.vapid import TABLE as VAPID_TABLE
+from veredus.push.vapid import Vapid
 from veredus.quota.type import QUOTA, charge, set_limits
 from veredus.schema import DataType, DeclarationError, Method
 from veredus.store.memory import MemoryStore
 from veredus.store.sqlite import SQLiteStore
 from veredus.store.sqlite_restore import rename_accounts
 from veredus.wire.types import Id
+from veredus.wire.websocket import CAPABILITY as WEBSOCKET_CAPABILITY
+from veredus.wire.websocket import capability as websocket_capability
 
 # The last two: what `backup` needs of the implementations beside their ports.
 __all__ = ["AccountError", "App", "build_registry", "id_of_blob", "open_app", "rename_accounts"]
 
+# What sends web push is imported where it is used: most commands do not, and its HTTP client takes 0.1 s.
+if TYPE_CHECKING:
+    from veredus.push.sender import PushSender
+
+# Capabilities of which a session gives URLs.
+LOCATED: Located = {TICKET_CAPABILITY: ticket_capability, WEBSOCKET_CAPABILITY: websocket_capability}
 # Where packages declare data types of their own (docs/plugins.md).
 PLUGINS = "veredus.data_types"
 
@@ -70,6 +92,8 @@ class App(Struct):
     directory: StoreDirectory
     accounts: Accounts
     authenticator: StoreAuthenticator
+    tickets: Tickets
+    vapid: Vapid
     admission: Admission
     registry: Registry
     engine: Engine
@@ -90,6 +114,48 @@ class App(Struct):
                 await set_limits(tx, quota.default_octets, quota.default_messages)
         self.directory.drop()
 
+    async def push(self, stop: asyncio.Event) -> None:
+        """Web push, until ``stop``."""
+        from veredus.push.device import Tools  # noqa: PLC0415 - see above
+        from veredus.push.pusher import Pusher  # noqa: PLC0415
+
+        emails = NewEmails(
+            self.store, self.directory, self.engine, self.registry.types["Email"], compile_filter
+        )
+        lock = None if self.config.storage.url == "memory" else self.config.data_dir / "push.lock"
+        async with self.push_sender() as sender:
+            tools = Tools(self.hub, sender, self.vapid, emails, self.clock)
+            await Pusher(self.store, SYSTEM, self.bus, tools, lock).run(stop)
+
+    @asynccontextmanager
+    async def push_sender(self) -> AsyncIterator["PushSender"]:
+        """Sends to the URLs of push subscriptions."""
+        from veredus.push.sender import PushSender  # noqa: PLC0415
+        from veredus.push.target import Guard  # noqa: PLC0415
+
+        push = self.config.push
+        guard = Guard(push.allow)
+        contact = push.contact or f"mailto:postmaster@{self.config.hostname}"
+        sender = PushSender(guard, contact, self.clock, ca_file=push.ca_file)
+        try:
+            yield sender
+        finally:
+            await sender.close()
+            guard.close()
+
+    async def push_subscriptions(self, user: str | None) -> list[dict[str, Any]]:
+        """See ``push.diagnostics.listing``."""
+        from veredus.push import diagnostics  # noqa: PLC0415
+
+        return await diagnostics.listing(self.store, SYSTEM, user)
+
+    async def test_push(self, user: str) -> list[tuple[dict[str, Any], str | None, bool]]:
+        """See ``push.diagnostics.test``."""
+        from veredus.push import diagnostics  # noqa: PLC0415
+
+        async with self.push_sender() as sender:
+            return await diagnostics.test(self.store, SYSTEM, sender, self.vapid, user)
+
     async def ready(self) -> list[str]:
         """What keeps the server from serving; empty when nothing does."""
         try:
@@ -98,6 +164,12 @@ class App(Struct):
         except Exception as error:  # whatever it is, it is the answer
             return [f"store: {error}"]
         return []
+
+    def degraded(self) -> list[str]:
+        """What makes the server worse without keeping it from serving: without a bus, the changes of other
+        processes are found within a second, in the log."""
+        trouble = self.bus.trouble()
+        return [] if trouble is None else [f"bus: {trouble}"]
 
 
 def plugin_types() -> list[DataType]:
@@ -134,16 +206,49 @@ def build_registry(config: Config, blobs: BlobStore, extra: Sequence[DataType]) 
         ("urn:ietf:params:jmap:core", BLOB_COPY),
         (MAIL_CAPABILITY, SnippetMethod(compile_filter, email, reader).method()),
         *((BLOB_CAPABILITY, method) for method in blob_methods()),
+        *PushSubscriptions(
+            SYSTEM,
+            partial(_push_url_problem, config.push.allow),
+            EmailPushChecks(email, compile_filter),
+            config.push.max_subscriptions,
+        ).methods(),
     ]
-    capabilities = {BLOB_CAPABILITY: Capability({}, blob_capability(limits.max_size_upload, types))}
+    capabilities = {
+        BLOB_CAPABILITY: Capability({}, blob_capability(limits.max_size_upload, types)),
+        EMAIL_PUSH_CAPABILITY: Capability({}, {}),
+        **dict.fromkeys((*LOCATED, VAPID_CAPABILITY), Capability({}, None)),
+    }
     return Registry(types, methods, capabilities), admission
 
 
+def _push_url_problem(allow: Sequence[str], url: str) -> str | None:
+    """Why a push URL would not be called; None: it may be."""
+    from veredus.push.target import Blocked, Guard  # noqa: PLC0415
+
+    try:
+        Guard(allow).check_url(url)
+    except Blocked as error:
+        return str(error)
+    return None
+
+
 async def _open_store(config: Config, registry: Registry, clock: Clock, bus: EventBus) -> Store:
-    tables = [*registry.tables(), *AUTH_TABLES, UPLOADS]
+    tables = [*registry.tables(), *AUTH_TABLES, UPLOADS, VAPID_TABLE, *PUSH_TABLES]
     if config.storage.url == "memory":
         return MemoryStore(tables, clock, bus.publish)
     return await SQLiteStore.open(config.data_dir / "veredus.db", tables, clock, bus.publish)
+
+
+async def _open_bus(config: Config) -> EventBus:
+    if config.bus.url is None:
+        return LocalBus()
+    try:
+        from veredus.bus.nats import NatsBus  # noqa: PLC0415 - an extra that few need
+    except ModuleNotFoundError as error:
+        if error.name != "nats":
+            raise
+        raise Unavailable("bus.url is set, and that needs: pip install 'veredus[nats]'") from None
+    return await NatsBus.open(config.bus.url, config.bus.prefix)
 
 
 async def _open_blobs(config: Config) -> BlobStore:
@@ -161,7 +266,7 @@ async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -
         blobs = await _open_blobs(config)
         stack.push_async_callback(blobs.close)
         registry, admission = build_registry(config, blobs, plugin_types() if types is None else types)
-        bus = LocalBus()
+        bus = await _open_bus(config)
         stack.push_async_callback(bus.close)
         store = await _open_store(config, registry, clock, bus)
         stack.push_async_callback(store.close)
@@ -181,6 +286,8 @@ async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -
         authenticator = StoreAuthenticator(directory, verifier, config.auth.cache_ttl)
         hub = Hub(store, bus, authenticator, directory)
         stack.push_async_callback(hub.close)
+        vapid = await Vapid.open(store, SYSTEM, clock)
+        located: Located = {**LOCATED, VAPID_CAPABILITY: vapid.capability}
         yield App(
             config=config,
             store=store,
@@ -190,8 +297,10 @@ async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -
             directory=directory,
             accounts=Accounts(store),
             authenticator=authenticator,
+            tickets=Tickets(store, authenticator, clock),
+            vapid=vapid,
             admission=admission,
             registry=registry,
-            engine=Engine(registry, Services(store, blobs, directory, clock, limits)),
+            engine=Engine(registry, Services(store, blobs, directory, clock, limits), located),
             clock=clock,
         )

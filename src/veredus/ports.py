@@ -242,6 +242,17 @@ class HintSubscription(Protocol):
     async def close(self) -> None: ...
 
 
+class BusCounts(Struct):
+    """For metrics: hints that were given to the bus, that it could not carry, and that came from other
+    processes; ``lost``: how often receivers had to be told that some may be missing."""
+
+    connected: bool
+    published: int = 0
+    dropped: int = 0
+    received: int = 0
+    lost: int = 0
+
+
 class EventBus(Protocol):
     """Carries hints from those who commit to those who push: best effort, the log is the truth (ADR 0004)."""
 
@@ -259,6 +270,8 @@ class EventBus(Protocol):
     def trouble(self) -> str | None:
         """What is wrong with the bus, for people; None when nothing is."""
         ...
+
+    def counts(self) -> BusCounts: ...
 
     async def close(self) -> None: ...
 

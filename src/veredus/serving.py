@@ -1,10 +1,12 @@
 """The sockets of an app. Apart from ``app``: most commands open none, and start in half the time."""
 
 import asyncio
+import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
@@ -14,16 +16,39 @@ from veredus.config.settings import Log
 from veredus.delivery.inbound import Inbound
 from veredus.http.access import AccessLog, JsonLines, StructuredLog
 from veredus.http.app import HttpApp
+from veredus.http.bus_metrics import BusMetrics
 from veredus.http.edge import Edge
-from veredus.http.operations import OperationsApp
+from veredus.http.eventsource import EventSource
+from veredus.http.operations import Degraded, OperationsApp
+from veredus.http.push_metrics import PushMetrics
+from veredus.http.routes import Route
 from veredus.http.server import HttpServer
 from veredus.http.server import serve as serve_http
 from veredus.http.settings import HttpSettings
+from veredus.http.siblings import Siblings
+from veredus.http.tickets import Tickets
+from veredus.http.websocket import WebSockets
 from veredus.lmtp.server import serve as serve_lmtp
 from veredus.reception import Delivery
 from veredus.reception import Limits as ReceptionLimits
 from veredus.reception import Server as ReceptionServer
 from veredus.smtp.server import serve as serve_smtp
+
+
+class Place(Struct):
+    """What a process is told of its part when several serve together.
+
+    ``sockets``: bound already, by section of the configuration. ``directory``: for sockets between the
+    workers. ``is_retired``: asked at the end, whether others go on serving on the same sockets.
+    """
+
+    worker: int
+    sockets: Mapping[str, Sequence[socket.socket]]
+    directory: Path
+    is_retired: Callable[[], bool]
+
+    def siblings(self) -> Siblings:
+        return Siblings(self.worker, self.directory)
 
 
 class Running(Struct):
@@ -35,10 +60,17 @@ class Running(Struct):
 
 
 @asynccontextmanager
-async def serve(app: App, *, receive: Callable[[Delivery], Delivery] | None = None) -> AsyncIterator[Running]:
+async def serve(
+    app: App,
+    *,
+    receive: Callable[[Delivery], Delivery] | None = None,
+    routes: Sequence[Route] = (),
+    place: Place | None = None,
+) -> AsyncIterator[Running]:
     """Open all sockets of the configuration; on exit what is in flight ends, then they close.
 
-    ``receive``: puts something before the delivery into inboxes.
+    ``receive``: puts something before the delivery into inboxes; ``routes``: of further HTTP endpoints;
+    ``place``: of this process among several.
     """
     config = app.config
     tls = (str(config.tls.cert), str(config.tls.key)) if config.tls.mode == "files" else None
@@ -51,30 +83,65 @@ async def serve(app: App, *, receive: Callable[[Delivery], Delivery] | None = No
     async with AsyncExitStack() as stack:
         registry = CollectorRegistry()
         stop = asyncio.Event()
-        background = await stack.enter_async_context(asyncio.TaskGroup())
+        background = await stack.enter_async_context(_background())
         stack.callback(stop.set)
         background.create_task(app.hub.run(stop))
-        http = await serve_http(_http_app(app, registry), config.http.listen, tls=tls)
-        stack.push_async_callback(http.close)
+        background.create_task(app.vapid.follow(stop, app.engine.forget_sessions))
+        background.create_task(app.push(stop))
+        servers: list[HttpServer | ReceptionServer] = []
+        stack.push_async_callback(_close, servers, place)
+        siblings = place.siblings() if place else None
+        http_app = _http_app(app, registry, routes, place)
+        http = await serve_http(http_app, _where(place, "http", config.http.listen), tls=tls)
+        servers.append(http)
         if config.metrics.enabled and config.metrics.listen is not None:
-            operations = await serve_http(OperationsApp(app.ready, registry), [config.metrics.listen])
-            stack.push_async_callback(operations.close)
+            listen = _where(place, "metrics", [config.metrics.listen])
+            servers.append(await serve_http(OperationsApp(_ready(app), registry, siblings), listen))
+        if siblings is not None:
+            servers.append(await serve_http(OperationsApp(_ready(app), registry), [siblings.address]))
         mail: list[ReceptionServer | None] = []
-        for listen, size, start in (
-            (config.smtp.listen, config.smtp.max_size, serve_smtp),
-            (config.lmtp.listen, config.smtp.max_size, serve_lmtp),
+        for section, addresses, start in (
+            ("smtp", config.smtp.listen, serve_smtp),
+            ("lmtp", config.lmtp.listen, serve_lmtp),
         ):
-            if not listen:
+            if not addresses:
                 mail.append(None)
                 continue
-            limits = ReceptionLimits(message_size=size)
+            limits = ReceptionLimits(message_size=config.smtp.max_size)
+            listen = _where(place, section, addresses)
             server = await start(listen, delivery, hostname=config.hostname, limits=limits, tls=context)
-            stack.push_async_callback(server.close)
+            servers.append(server)
             mail.append(server)
         yield Running(http, *mail)
 
 
-def _http_app(app: App, registry: CollectorRegistry) -> HttpApp:
+@asynccontextmanager
+async def _background() -> AsyncIterator[asyncio.TaskGroup]:
+    """A TaskGroup out of which a single exception comes as it is."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            yield tasks
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) > 1:
+            raise
+        raise group.exceptions[0] from None
+
+
+def _where(place: Place | None, section: str, addresses: Sequence[str]) -> Sequence[str | socket.socket]:
+    return place.sockets[section] if place else addresses
+
+
+async def _close(servers: Sequence[HttpServer | ReceptionServer], place: Place | None) -> None:
+    is_retired = place is not None and place.is_retired()
+    async with asyncio.TaskGroup() as tasks:
+        for server in servers:
+            if isinstance(server, HttpServer):
+                tasks.create_task(server.close(retired=is_retired))
+            else:
+                tasks.create_task(server.close())
+
+
+def _http_app(app: App, registry: CollectorRegistry, routes: Sequence[Route], place: Place | None) -> HttpApp:
     config = app.config
     settings = HttpSettings(
         max_size_request=config.limits.max_size_request,
@@ -86,17 +153,32 @@ def _http_app(app: App, registry: CollectorRegistry) -> HttpApp:
         cors_origins=config.http.cors_origins,
         metrics=config.metrics.enabled and config.metrics.listen is None,
     )
+    edge = Edge(app.engine, app.authenticator, settings, app.tickets.redeem)
+    events = EventSource(app.hub, app.authenticator)
+    BusMetrics(registry, app.bus.counts)
+    sockets = WebSockets(edge, app.hub, registry)
+    streams = {"eventsource": events.streams, "websocket": sockets.streams}
+    PushMetrics(registry, app.hub.counts, streams)
     return HttpApp(
-        Edge(app.engine, app.authenticator, settings),
-        ready=app.ready,
+        edge,
+        ready=_ready(app),
         registry=registry,
-        access_log=_access_log(config.log),
+        access_log=_access_log(config.log, place.worker if place else None),
+        siblings=place.siblings() if place else None,
+        routes=[*Tickets(edge, app.tickets.mint).routes(), *events.routes(), *sockets.routes(), *routes],
     )
 
 
-def _access_log(log: Log) -> AccessLog:
+def _ready(app: App) -> Callable[[], Awaitable[list[str]]]:
+    async def ready() -> list[str]:
+        return [*await app.ready(), *map(Degraded, app.degraded())]
+
+    return ready
+
+
+def _access_log(log: Log, worker: int | None) -> AccessLog:
     """Request lines take a path of their own where every microsecond of them counts (veredus.http.access)."""
     is_text = log.format == "text" or (log.format == "auto" and sys.stderr.isatty())
     if is_text or log.level in ("warning", "error"):
         return StructuredLog()
-    return JsonLines(sys.stderr.buffer, debug=log.level == "debug")
+    return JsonLines(sys.stderr.buffer, debug=log.level == "debug", worker=worker)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from veredus.conditions import EVERYTHING, Order
-from veredus.ports import Store, Table
+from veredus.ports import Hint, Store, Table
+from veredus.store.announce import silence
 from veredus.store.memory import MemoryStore
 from veredus.store.sqlite import SQLiteStore
 
@@ -24,6 +25,7 @@ MESSAGE = Table(
     cold=("headers", "origin"),
     texts=("subject", "body"),
     blobs=("blobId",),
+    creations="Delivery",
 )
 BOX = Table("Box", scalars=("name",))
 CACHE = Table("Cache", logged=False)
@@ -45,15 +47,18 @@ class FakeClock:
         self.time += timedelta(**kwargs)
 
 
-async def _memory(directory: Path, clock: FakeClock) -> Store:
-    return MemoryStore(TABLES, clock)
+Announce = Callable[[Hint], None]
 
 
-async def _sqlite(directory: Path, clock: FakeClock) -> Store:
-    return await SQLiteStore.open(directory / "records.db", TABLES, clock)
+async def _memory(directory: Path, clock: FakeClock, announce: Announce = silence) -> Store:
+    return MemoryStore(TABLES, clock, announce)
 
 
-Make = Callable[[Path, FakeClock], Awaitable[Store]]
+async def _sqlite(directory: Path, clock: FakeClock, announce: Announce = silence) -> Store:
+    return await SQLiteStore.open(directory / "records.db", TABLES, clock, announce)
+
+
+Make = Callable[..., Awaitable[Store]]
 STORES: dict[str, Make] = {"memory": _memory, "sqlite": _sqlite}
 DURABLE: dict[str, Make] = {name: make for name, make in STORES.items() if name != "memory"}
 
@@ -63,9 +68,17 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+@pytest.fixture
+def announced() -> list[Hint]:
+    """The hints of the transactions of ``store``."""
+    return []
+
+
 @pytest.fixture(params=STORES)
-async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncIterator[Store]:
-    store = await STORES[request.param](tmp_path, clock)
+async def store(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock, announced: list[Hint]
+) -> AsyncIterator[Store]:
+    store = await STORES[request.param](tmp_path, clock, announced.append)
     yield store
     assert await store.check() == []
     await store.close()

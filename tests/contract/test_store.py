@@ -9,6 +9,7 @@ from contract.stores import (
     NEWEST,
     FakeClock,
     Make,
+    announced,
     clock,
     durable,
     ids,
@@ -20,7 +21,7 @@ from contract.stores import (
 from veredus.conditions import Eq, Has, Text
 from veredus.ports import Cursor, Store
 
-__all__ = ["clock", "durable", "store"]
+__all__ = ["announced", "clock", "durable", "store"]
 
 
 # ---------------------------------------------------------------- transactions

@@ -8,6 +8,7 @@ import pytest
 from contract.stores import (
     NEWEST,
     FakeClock,
+    announced,
     changes,
     clock,
     durable,
@@ -20,7 +21,7 @@ from contract.stores import (
 from veredus.conditions import EVERYTHING, Eq, Has, Order, Text
 from veredus.ports import Cursor, Store
 
-__all__ = ["clock", "durable", "store"]
+__all__ = ["announced", "clock", "durable", "store"]
 
 
 # ---------------------------------------------------------------- reading

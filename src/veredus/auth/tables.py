@@ -1,4 +1,4 @@
-"""How users, accounts, grants, addresses and tokens are kept: records of one account of the server's own."""
+"""Users, accounts, grants, addresses, tokens and tickets: records of one account of the server's own."""
 
 from veredus.ports import Table
 
@@ -16,4 +16,6 @@ TABLES = (
     Table("Address", scalars=("account",)),
     # {"id", "digest": SHA-256 of the secret, "user", "scope": "read" or "write", "name", "at": UTCDate}
     Table("Token", scalars=("digest", "user")),
+    # {"id": SHA-256 of the secret, "user", "credential", "scope", "expires": UTCDate}; gone within a minute
+    Table("Ticket", scalars=("user", "expires"), logged=False),
 )

@@ -2,9 +2,10 @@
 
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -52,3 +53,27 @@ def invocation(ctx: typer.Context) -> Invocation:
 
 def write_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def end(error: Exception) -> NoReturn:
+    """End the process with what a person needs to know of ``error``; one that is a bug is raised again."""
+    from veredus.config.errors import ConfigError
+
+    if isinstance(error, ConfigError):
+        _end("\n".join(error.problems), EXIT_USAGE)
+    if isinstance(error, Failure):
+        _end(f"veredus: {error}", error.exit_code)
+    if isinstance(error, OSError):
+        about = f"{error.filename}: " if error.filename else ""
+        _end(f"veredus: {about}{error.strerror or error}", EXIT_FAILURE)
+    from veredus.ports import Unavailable
+    from veredus.schema import DeclarationError
+
+    if not isinstance(error, Unavailable | DeclarationError):
+        raise error  # its traceback is what a report needs
+    _end(f"veredus: {error}", EXIT_FAILURE)
+
+
+def _end(text: str, exit_code: int) -> NoReturn:
+    typer.echo(text, err=True)
+    sys.exit(exit_code)

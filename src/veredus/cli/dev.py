@@ -20,6 +20,8 @@ DATA_DIR = Path("veredus-dev-data")
 # Name and address; the password is the local part. The first gets the mail for nobody.
 USERS = (("Alice Archer", "alice@localhost"), ("Bob Baker", "bob@localhost"))
 HOST = "127.0.0.1"
+# Push URLs may lead to this machine: to the page that shows push, and to what is being written.
+LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
 def dev(
@@ -80,6 +82,7 @@ def _config(given: Invocation, data_dir: Path, ephemeral: bool, ports: tuple[int
         http=replace(loaded.http, listen=(http,)),
         smtp=replace(loaded.smtp, listen=(smtp,)),
         lmtp=replace(loaded.lmtp, listen=(lmtp,)),
+        push=replace(loaded.push, allow=(*loaded.push.allow, *LOOPBACK)),
     )
 
 
@@ -110,6 +113,7 @@ async def _dev(config: "Config", demo: int, ephemeral: bool) -> None:
     from veredus.app import open_app
     from veredus.cli.catcher import MailCatcher
     from veredus.cli.running import serve_until_stopped
+    from veredus.http.debug_push import DebugPush
 
     logs.configure(config.log.format, "info" if config.log.level == "debug" else "warning")
     async with open_app(config) as app:
@@ -120,7 +124,10 @@ async def _dev(config: "Config", demo: int, ephemeral: bool) -> None:
             typer.echo(_banner(running, None if ephemeral else config.data_dir))
 
         await serve_until_stopped(
-            app, announce, receive=lambda inbound: MailCatcher(inbound, app.directory, USERS[0][1])
+            app,
+            announce,
+            receive=lambda inbound: MailCatcher(inbound, app.directory, USERS[0][1]),
+            routes=DebugPush().routes(),
         )
 
 
@@ -151,6 +158,7 @@ def _banner(running: "Running", data_dir: Path | None) -> str:
     host, _, port = smtp.rpartition(":")
     return f"""
   JMAP session  http://{http}/.well-known/jmap
+  Push          http://{http}/debug/push    a page that shows every transport at work
   Users         {logins}   (Basic)
   SMTP in       {smtp}    accepts everything, delivers locally, nothing leaves this machine
   LMTP in       {lmtp}

@@ -8,8 +8,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from veredus import __version__
-from veredus.cli import account, backup, config, db, dev, doctor, exports, imports, serve, token
-from veredus.cli.common import EXIT_FAILURE, EXIT_USAGE, Failure, Invocation, Json, write_json
+from veredus.cli import account, backup, config, db, dev, doctor, exports, imports, push, serve, token
+from veredus.cli.common import Invocation, Json, end, write_json
 
 app = typer.Typer(
     name="veredus",
@@ -26,6 +26,7 @@ app.command()(serve.serve)
 app.command()(dev.dev)
 app.add_typer(account.app, name="account")
 app.add_typer(token.app, name="token")
+app.add_typer(push.app, name="push")
 app.add_typer(imports.app, name="import")
 app.add_typer(exports.app, name="export")
 app.add_typer(backup.app, name="backup")
@@ -67,24 +68,10 @@ def version(as_json: Json = False) -> None:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; an expected failure is one line on standard error, not a traceback."""
-    from veredus.config.errors import ConfigError
-
     try:
         app(args=_shared_options_first(sys.argv[1:] if argv is None else argv))
-    except ConfigError as error:
-        _end("\n".join(error.problems), EXIT_USAGE)
-    except Failure as error:
-        _end(f"veredus: {error}", error.exit_code)
-    except OSError as error:
-        about = f"{error.filename}: " if error.filename else ""
-        _end(f"veredus: {about}{error.strerror or error}", EXIT_FAILURE)
     except Exception as error:
-        from veredus.ports import Unavailable
-        from veredus.schema import DeclarationError
-
-        if not isinstance(error, Unavailable | DeclarationError):
-            raise  # a bug: its traceback is what a report needs
-        _end(f"veredus: {error}", EXIT_FAILURE)
+        end(error)
     raise AssertionError("typer ends the process")
 
 
@@ -103,8 +90,3 @@ def _shared_options_first(argv: Sequence[str]) -> list[str]:
         else:
             rest.append(word)
     return first + rest
-
-
-def _end(text: str, exit_code: int) -> NoReturn:
-    typer.echo(text, err=True)
-    sys.exit(exit_code)

@@ -5,7 +5,7 @@ import errno
 import gc
 import os
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,8 +16,9 @@ from veredus.cli.common import Failure
 if TYPE_CHECKING:
     from veredus.app import App
     from veredus.config import Config
+    from veredus.http.routes import Route
     from veredus.reception import Delivery
-    from veredus.serving import Running
+    from veredus.serving import Place, Running
 
 T = TypeVar("T")
 
@@ -46,19 +47,30 @@ def addresses(config: "Config") -> list[str]:
     return [*config.http.listen, *config.smtp.listen, *config.lmtp.listen]
 
 
+def raise_open_files() -> int:
+    """Let this process and its children have as many open files as they may; how many that is.
+
+    The usual soft limit of 1,024 is for select(); every stream of a client is an open file.
+    """
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):  # macOS: the kernel's own limit is below an endless hard one
+            return soft
+    return hard
+
+
 async def serve_until_stopped(
     app: "App",
     announce: Callable[["Running"], Awaitable[None]],
     *,
     receive: Callable[["Delivery"], "Delivery"] | None = None,
+    routes: "Sequence[Route]" = (),
 ) -> None:
-    """Open the sockets and the periodic work, and close them when SIGTERM or SIGINT comes.
-
-    ``announce`` is called when all listen. A second signal ends the process at once.
-    """
-    from veredus.maintenance import Maintenance
-    from veredus.serving import serve
-
+    """`serve_until` SIGTERM or SIGINT comes; a second one ends the process at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -70,8 +82,30 @@ async def serve_until_stopped(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, begin_to_stop)
+    await serve_until(stop, app, announce, receive=receive, routes=routes)
+
+
+async def serve_until(
+    stop: asyncio.Event,
+    app: "App",
+    announce: Callable[["Running"], Awaitable[None]],
+    *,
+    receive: Callable[["Delivery"], "Delivery"] | None = None,
+    routes: "Sequence[Route]" = (),
+    place: "Place | None" = None,
+) -> None:
+    """Open the sockets and the periodic work, and close them when ``stop`` is set.
+
+    ``announce`` is called when all listen. ``place``: of this process among several.
+    """
+    from veredus.maintenance import Maintenance
+    from veredus.serving import serve
+
     try:
-        async with serve(app, receive=receive) as running, asyncio.TaskGroup() as tasks:
+        async with (
+            serve(app, receive=receive, routes=routes, place=place) as running,
+            asyncio.TaskGroup() as tasks,
+        ):
             maintenance = Maintenance(app.store, app.blobs, app.clock, app.config.data_dir)
             tasks.create_task(maintenance.run(stop))
             await announce(running)

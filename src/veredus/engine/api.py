@@ -1,10 +1,11 @@
 """The engine as the HTTP edge sees it: session, requests, upload, download (RFC 8620 §2, §3, §6)."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 from veredus.engine import blobs as blob_access
 from veredus.engine.call import Services
-from veredus.engine.dispatch import Dispatcher
+from veredus.engine.dispatch import Dispatcher, decode
 from veredus.engine.registry import Registry
 from veredus.engine.session import NOTHING, Located, Sessions
 from veredus.ports import AccountInfo, Identity
@@ -30,8 +31,12 @@ class Engine:
 
     async def process(self, body: bytes, identity: Identity, base_url: str) -> bytes:
         """The Response to a Request, both as JSON. Raises RequestError."""
+        return await self.answer(decode(body), identity, base_url)
+
+    async def answer(self, document: Any, identity: Identity, base_url: str) -> bytes:
+        """The same for a Request that was decoded as I-JSON (wire.json.decode)."""
         _, state = await self._sessions.get(identity, base_url)
-        return await self._dispatcher.process(body, identity, state)
+        return await self._dispatcher.answer(document, identity, state)
 
     async def upload(
         self, identity: Identity, account: str, type: str, chunks: AsyncIterator[bytes]

@@ -80,10 +80,10 @@ class Call:
         return self._scope.services.store.read(account or self.account.id)
 
     def write(self, account: Id | None = None) -> AbstractAsyncContextManager[Transaction]:
-        if account not in (None, self.account.id):
+        if self.account.id and account not in (None, self.account.id):
             # Two accounts are never locked at once; the other one is written by a call of its own.
             raise MethodError.server_fail("A method writes in its own account only.")
-        return self._scope.services.store.write(self.account.id)
+        return self._scope.services.store.write(account or self.account.id)
 
     async def load_blob(self, id: BlobId, account: Id | None = None) -> bytes | None:
         if not await self.blob_exists(id, account):

@@ -1,4 +1,4 @@
-"""From a request's bytes to a response's bytes (RFC 8620 §3): decode, call by call, encode."""
+"""From a request to a response's bytes (RFC 8620 §3): decode, call by call, encode."""
 
 from typing import Any
 
@@ -26,9 +26,9 @@ class Dispatcher:
         self._registry, self._services = registry, services
         self._limits = services.limits.by_name()
 
-    async def process(self, body: bytes, identity: Identity, session_state: str) -> bytes:
-        """The Response object to a Request object, both as JSON. Raises RequestError."""
-        request = self._decode(body)
+    async def answer(self, document: Any, identity: Identity, session_state: str) -> bytes:
+        """The Response object, as JSON, to a Request object as ``decode`` gives it. Raises RequestError."""
+        request = self._read(document)
         accounts = {account.id: account for account in await self._services.directory.accounts(identity.user)}
         responses: list[tuple[str, Any, str]] = []
         created_ids: dict[Id, Id] = dict(request.created_ids or {})
@@ -63,11 +63,7 @@ class Dispatcher:
         answered = created_ids if request.created_ids is not None else None
         return json.encode(Response(responses, session_state, answered))
 
-    def _decode(self, body: bytes) -> Request:
-        try:
-            document = json.decode(body)
-        except json.NotIJson as error:
-            raise RequestError.not_json(str(error)) from None
+    def _read(self, document: Any) -> Request:
         try:
             request = msgspec.convert(document, Request)
         except msgspec.ValidationError as error:
@@ -100,6 +96,14 @@ class Dispatcher:
             # A bug: logged in full, told without a word of it.
             log.exception("method failed", method=name, call=call_id[:50])
             return "error", MethodError.server_fail("The server has a fault; it was logged.").to_json()
+
+
+def decode(body: bytes) -> Any:
+    """A document of I-JSON. Raises RequestError."""
+    try:
+        return json.decode(body)
+    except json.NotIJson as error:
+        raise RequestError.not_json(str(error)) from None
 
 
 def _account(scope: RequestScope, entry: Entry, arguments: JsonObject) -> AccountInfo:

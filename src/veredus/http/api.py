@@ -1,7 +1,7 @@
 """What the HTTP edge asks of the engine. It knows no more of JMAP than this (RFC 8620 §2, §3, §6)."""
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from veredus.ports import Identity
 from veredus.wire.types import JsonObject
@@ -32,6 +32,10 @@ class Api(Protocol):
 
     async def process(self, body: bytes, identity: Identity, base_url: str) -> bytes:
         """The Response to a Request (§3.3, §3.4), both JSON. Raises RequestError."""
+        ...
+
+    async def answer(self, document: Any, identity: Identity, base_url: str) -> bytes:
+        """The same for a Request that was decoded (wire.json.decode). Raises RequestError."""
         ...
 
     async def upload(

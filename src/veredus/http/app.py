@@ -20,12 +20,14 @@ from veredus.http import problems
 from veredus.http.access import AccessLog, RequestLine, StructuredLog, now
 from veredus.http.blobs import Blobs
 from veredus.http.edge import Edge
-from veredus.http.exchange import Disconnected, Exchange, Receive, Scope, Send
+from veredus.http.exchange import Exchange, Receive, Scope, Send
 from veredus.http.metrics import HttpMetrics
 from veredus.http.operations import Operations
 from veredus.http.origins import Cors
 from veredus.http.problems import Problem
 from veredus.http.routes import Route, Routes
+from veredus.http.siblings import Siblings
+from veredus.http.stream import Disconnected
 from veredus.ports import TooLarge
 from veredus.wire.errors import RequestError
 
@@ -50,8 +52,9 @@ class HttpApp:
         registry: CollectorRegistry,
         access_log: AccessLog | None = None,
         routes: Sequence[Route] = (),
+        siblings: Siblings | None = None,
     ) -> None:
-        """``routes``: of further endpoints."""
+        """``routes``: of further endpoints; ``siblings``: of Operations."""
         self._edge = edge
         self._api = edge.api
         self._settings = edge.settings
@@ -60,7 +63,7 @@ class HttpApp:
         self._metrics = HttpMetrics(registry)
         self._ids = map(f"{token_hex(4)}-%d".__mod__, count(1))
         self._access_log = access_log or StructuredLog()
-        operations = Operations(ready, registry)
+        operations = Operations(ready, registry, siblings)
         exact = [
             Route("/.well-known/jmap", {"GET": self._session}),
             Route("/jmap/session", {"GET": self._session}),

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from veredus.http.problems import Headers
-from veredus.http.stream import DETACH, Detach, Stream
+from veredus.http.stream import DETACH, Detach, Disconnected, Stream
 from veredus.ports import Identity, TooLarge
 
 Scope = MutableMapping[str, Any]
@@ -20,10 +20,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 UNMATCHED = "unmatched"
-
-
-class Disconnected(Exception):
-    """The client went away; nobody is left to answer."""
 
 
 class Exchange:
@@ -141,7 +137,10 @@ class Exchange:
                 await chunks.aclose()
 
     def detach(self, status: int, stream: Stream) -> None:
-        """Give the connection to ``stream``, which writes the response itself, of this status."""
+        """Give the connection to ``stream``, which writes the response itself, of this status.
+
+        Raises Disconnected.
+        """
         self.status = status
         detach: Detach = self.scope["extensions"][DETACH]
         detach(stream)

@@ -107,7 +107,7 @@ class Cors:
     _PREFLIGHT = (
         (
             b"access-control-allow-headers",
-            b"Authorization, Content-Type, If-None-Match, If-Range, Range",
+            b"Authorization, Content-Type, If-None-Match, If-Range, Last-Event-ID, Range",
         ),
         (b"access-control-max-age", b"86400"),
     )

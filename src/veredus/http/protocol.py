@@ -120,6 +120,11 @@ class HttpProtocol(HttpToolsProtocol):
         elif self._read_timer is None:
             self._arm_read_timer(self._timeouts.header_s)
 
+    def shutdown(self) -> None:
+        """Called by the server when it closes: a request of which a part has come is still answered."""
+        if self._phase is not _Phase.HEADERS:
+            super().shutdown()
+
     # ---------------------------------------------------------------- parser callbacks
 
     def on_message_begin(self) -> None:

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from email.utils import formatdate
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from uvicorn import Config
@@ -52,6 +52,7 @@ class HttpServer:
         self._servers: list[asyncio.AbstractServer] = []
         self._state = ServerState()
         self._ticks = 0
+        self._is_closing = False
         self._timer: asyncio.TimerHandle | None = None
         self._config = Config(
             app,
@@ -68,13 +69,20 @@ class HttpServer:
         )
         self._config.load()
 
-    async def listen(self, address: str) -> None:
-        """Start to accept connections. Raises OSError."""
+    async def listen(self, address: str | socket.socket) -> None:
+        """Start to accept connections, on an address or on a socket that is bound. Raises OSError."""
         loop = asyncio.get_running_loop()
         if self._timer is None:
             self._tick(loop)
         context = self._certificate.context if self._certificate else None
         handshake = _TLS_HANDSHAKE_S if context else None
+        if isinstance(address, socket.socket):
+            server = await loop.create_server(
+                self._connection, sock=address, ssl=context, backlog=_BACKLOG, ssl_handshake_timeout=handshake
+            )
+            self._servers.append(server)
+            self.addresses.append(_name(address))
+            return
         if address.startswith("unix:"):
             path = address.removeprefix("unix:")
             unix = await loop.create_unix_server(
@@ -96,16 +104,28 @@ class HttpServer:
         self._servers.append(server)
         self.addresses.extend(map(_name, server.sockets))
 
-    async def close(self) -> None:
-        """Refuse new connections, let the requests in flight end, cut off what has not ended in time."""
-        if self._timer is not None:
-            self._timer.cancel()
+    async def close(self, *, retired: bool = False) -> None:
+        """Refuse new connections, let the requests in flight end, cut off what has not ended in time.
+
+        ``retired``: others serve on the same sockets, so there is no haste. A client that just sends its
+        next request on an idle connection cannot know that this process ends, so it is waited for; only
+        who has sent none for ``linger_s`` finds the connection closed.
+        """
         for server in self._servers:
             server.close()
+        self._is_closing = True
+        self._set_default_headers()
+        await asyncio.sleep(0)  # what was accepted already is a connection after this
+        self._streams.close()
+        if retired:
+            self._end_after_answers()
+            await self._wait_for_connections(self._timeouts.linger_s)
+            self._streams.close()  # those that began meanwhile
         for connection in list(self._state.connections):
             connection.shutdown()
-        self._streams.close()
-        await self._end_requests()
+        await self._end_requests(self._timeouts.retire_s if retired else self._timeouts.shutdown_s)
+        if self._timer is not None:
+            self._timer.cancel()
         self._app.closed()
         for server in self._servers:
             await server.wait_closed()
@@ -114,18 +134,30 @@ class HttpServer:
                 with suppress(FileNotFoundError):  # newer event loops have removed it
                     os.unlink(address.removeprefix("unix:"))
 
-    async def _end_requests(self) -> None:
+    def _end_after_answers(self) -> None:
+        """Connections with a request in flight end when it is answered."""
+        connection: Any
+        for connection in list(self._state.connections):
+            if connection.cycle is not None and not connection.cycle.response_complete:
+                connection.shutdown()
+
+    async def _wait_for_connections(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._timeouts.shutdown_s
+        end = loop.time() + seconds
+        while (self._state.connections or self._streams.open) and loop.time() < end:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.02)
+
+    async def _end_requests(self, patience_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + patience_s
         if self._state.tasks:
-            _, late = await asyncio.wait(self._state.tasks, timeout=self._timeouts.shutdown_s)
+            _, late = await asyncio.wait(self._state.tasks, timeout=patience_s)
             for task in late:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
         await asyncio.sleep(0)  # connections that had nothing to send are gone after this
-        while (self._state.connections or self._streams.open) and loop.time() < end:  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0.02)
+        await self._wait_for_connections(end - loop.time())
         for connection in list(self._state.connections):
             connection.transport.abort()
         for stream in list(self._streams.open):
@@ -136,11 +168,16 @@ class HttpServer:
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         """Each second: the Date field (RFC 9110 §6.6.1); each minute: a renewed certificate."""
-        self._state.default_headers = [(b"date", formatdate(usegmt=True).encode("ascii"))]
+        self._set_default_headers()
         self._ticks += 1
         if self._certificate is not None and self._ticks % _CERTIFICATE_CHECK_S == 0:
             self._certificate.reload_if_changed()
         self._timer = loop.call_later(1, self._tick, loop)
+
+    def _set_default_headers(self) -> None:
+        self._state.default_headers = [(b"date", formatdate(usegmt=True).encode("ascii"))]
+        if self._is_closing:  # for uvicorn this also means to close behind the response
+            self._state.default_headers.append((b"connection", b"close"))
 
 
 class _Certificate:
@@ -171,13 +208,14 @@ class _Certificate:
 
 async def serve(
     app: Application,
-    listen: Sequence[str],
+    listen: Sequence[str | socket.socket],
     *,
     tls: tuple[str, str] | None = None,
     timeouts: Timeouts | None = None,
 ) -> HttpServer:
     """Serve ``app`` on ``host:port``, ``[ipv6]:port`` or ``unix:path`` until ``close()``; port 0: a free one.
 
+    Also on sockets that are bound already.
     ``tls``: PEM files of the certificate chain and of its key.
     Raises OSError (ssl.SSLError is one), and then listens nowhere.
     """

@@ -34,3 +34,7 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     keep_alive_s: float = 75
     # For the requests in flight when the server is closed.
     shutdown_s: float = 10
+    # When another process serves on the same sockets: for the next request of an idle connection, which is
+    # answered and told that the connection ends; and for the requests in flight.
+    linger_s: float = 5
+    retire_s: float = 60

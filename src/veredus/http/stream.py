@@ -14,6 +14,11 @@ from veredus.http.settings import Timeouts
 
 # When the kernel begins to ask a silent client whether it is there, how often, and how many times.
 _KEEPALIVE_S = (60, 20, 3)
+_UNACKNOWLEDGED_MS = 120_000
+
+
+class Disconnected(Exception):
+    """The client went away; nobody is left to answer."""
 
 
 class Streams:
@@ -40,14 +45,17 @@ class Stream(asyncio.Protocol):
     transport: asyncio.Transport
 
     def attach(self, transport: asyncio.Transport, streams: Streams) -> None:
-        """Take over a connection. Called by HttpProtocol alone."""
+        """Take over a connection. Called by HttpProtocol alone. Raises Disconnected."""
+        if transport.is_closing():  # the client left while it was let in: nobody would say so again
+            raise Disconnected
         self.transport, self._streams = transport, streams
         self.is_writable = True
         self._stalled: asyncio.TimerHandle | None = None
         streams.open.add(self)
         transport.set_protocol(self)
-        # Not one octet waits in this process: the kernel's buffer is all that a slow client gets.
-        transport.set_write_buffer_limits(high=0)
+        # Next to nothing waits in this process: the kernel's buffer is all that a slow client gets. Not 0:
+        # under TLS that is a limit which is always reached, and nothing would ever be writable.
+        transport.set_write_buffer_limits(high=1)
         _keep_alive(transport)
         self.opened()
 
@@ -111,6 +119,8 @@ def _keep_alive(transport: asyncio.Transport) -> None:
         return
     idle, interval, count = _KEEPALIVE_S
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; what is sent and not acknowledged keeps it from asking
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
     if hasattr(socket, "TCP_KEEPIDLE"):  # not everywhere by this name
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)

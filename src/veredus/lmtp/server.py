@@ -1,5 +1,6 @@
 """LMTP reception (RFC 2033): mail from an MTA at our side; the protocol itself is ``formats.smtp``."""
 
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -8,7 +9,7 @@ from veredus.reception import Delivery, Limits, Reception, Server, utc_now
 
 
 async def serve(
-    listen: Sequence[str],
+    listen: Sequence[str | socket.socket],
     delivery: Delivery,
     *,
     hostname: str,

@@ -66,10 +66,22 @@ class Hub:
         epoch = await self._directory.fresh()
         if not await self._authenticator.is_valid(identity):
             raise NotAllowed
-        view = await self._view(ViewKey(identity, await self._visible(identity), types))
+        key = ViewKey(identity, await self._visible(identity), types)
+        view = await self._view(key)
+        if since is not None and await self._catch_up(since, key.accounts):
+            view = await self._view(key)
         if epoch != self._epoch:
             self._epoch = _UNKNOWN  # something changed while this one was let in: it is checked, too
         return view.join(sink, since)
+
+    async def _catch_up(self, since: Position, ids: frozenset[Id]) -> bool:
+        """Another process may have told this subscriber more than is known here; whether that was so."""
+        ahead = [id for id in ids if (known := self._accounts.get(id)) and since.get(id, -1) > known.modseq]
+        for id in ahead:
+            account = self._accounts.get(id)
+            if account is not None:
+                await self._read(account)
+        return bool(ahead)
 
     async def _visible(self, identity: Identity) -> frozenset[Id]:
         return frozenset(info.id for info in await self._directory.accounts(identity.user))
@@ -87,8 +99,10 @@ class Hub:
         account = self._accounts.get(id)
         if account is None:
             account = self._accounts[id] = AccountStates(id)
-            await self._hints.add(id)
-            self._read_again(id)
+            try:
+                await self._hints.add(id)
+            finally:  # also when this subscriber is gone by now: others may wait for the states
+                self._read_again(id)
         await asyncio.shield(account.loaded)
 
     def counts(self) -> HubCounts:
@@ -182,6 +196,15 @@ class Hub:
         epoch = await self._directory.fresh()
         if epoch == self._epoch:
             return
+        # Before the others are looked at: whoever is let in meanwhile with older knowledge resets it.
+        self._epoch = epoch
+        try:
+            await self._recheck_views()
+        except Unavailable:
+            self._epoch = _UNKNOWN
+            raise
+
+    async def _recheck_views(self) -> None:
         for view in list(self._views.values()):
             identity = view.key.identity
             if not await self._authenticator.is_valid(identity):
@@ -194,7 +217,6 @@ class Hub:
                 wider = await self._view(ViewKey(identity, accounts, view.key.types))
                 for subscription in list(view.subscriptions):
                     wider.move(subscription)
-        self._epoch = epoch
 
     def _forget_unused(self) -> None:
         for key in [key for key, view in self._views.items() if not view.subscriptions]:

@@ -133,7 +133,10 @@ class View:
     def catch_up(self, subscription: Subscription) -> None:
         """Tell one subscriber what it does not know."""
         if subscription in self.subscriptions:
-            self._offer(subscription, self.since(subscription.position))
+            event = self.since(subscription.position)
+            if event is None:
+                subscription.position = self.position  # the same object as that of the others
+            self._offer(subscription, event)
 
     def since(self, position: Position) -> Event | None:
         """All that has changed since a position; None when nothing has."""

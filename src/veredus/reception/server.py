@@ -30,8 +30,8 @@ class Server:
         self._timer: asyncio.TimerHandle | None = None
 
     @classmethod
-    async def start(cls, reception: Reception, listen: Sequence[str]) -> "Server":
-        """Listen on "host:port" or "unix:/path".
+    async def start(cls, reception: Reception, listen: Sequence[str | socket.socket]) -> "Server":
+        """Listen on "host:port" or "unix:/path", or on a socket that is bound already.
 
         "[::1]:24" is an IPv6 address, ":24" every interface, port 0 a free one.
         """
@@ -46,8 +46,10 @@ class Server:
         log.info("listening", role=reception.role, addresses=server.addresses)
         return server
 
-    async def _listen(self, address: str) -> asyncio.Server:
+    async def _listen(self, address: str | socket.socket) -> asyncio.Server:
         loop = asyncio.get_running_loop()
+        if isinstance(address, socket.socket):
+            return await loop.create_server(lambda: Connection(self), sock=address)
         if address.startswith("unix:"):
             return await loop.create_unix_server(lambda: Connection(self), address.removeprefix("unix:"))
         host, colon, port = address.rpartition(":")

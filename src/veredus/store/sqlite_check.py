@@ -99,9 +99,14 @@ def _differences(what: str, expected: set[Any], found: set[Any]) -> Iterator[str
 def _log(db: Connection, layouts: list[Layout]) -> Iterator[str]:
     """The log is an unbroken sequence above the floor of each type, and ends at its state; that of
     ``Table.creations`` is the last creation."""
-    logged = {layout.table.creations: (layout.name, "created") for layout in layouts}
+    logged = {layout.name: (layout.name, "%") for layout in layouts}
+    logged |= {
+        layout.table.creations: (layout.name, "created") for layout in layouts if layout.table.creations
+    }
     for n, name, state in db.rows("SELECT n, type, modseq FROM state"):
-        type, kind = logged.get(name, (name, "%"))
+        if name not in logged:  # of a declaration that has changed, or of a plug-in that is gone
+            continue
+        type, kind = logged[name]
         last = db.number(
             "SELECT coalesce(max(modseq), 0) FROM log WHERE n = ? AND type = ? AND kind LIKE ?",
             (n, type, kind),

@@ -1,0 +1,361 @@
+"""One PushSubscription at work: what its URL is owed, and one request to it at a time.
+
+States are not queued: while a request is under way or has to wait, the hub is told "not now", and gives all
+that has changed in one piece afterwards. Until the client has written the code back, the verification is all
+that is ever sent (RFC 8620 §7.2).
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+from msgspec import Struct
+
+from veredus.formats.webpush import VapidKey, parse_keys
+from veredus.ports import Clock, Unavailable
+from veredus.push import message, records
+from veredus.push import position as positions
+from veredus.push.email_push import Batch, NewEmails
+from veredus.push.event import Event
+from veredus.push.hub import Hub
+from veredus.push.message import Message
+from veredus.push.position import Position
+from veredus.push.records import Progress, Record
+from veredus.push.sender import Outcome, PushSender, Target
+from veredus.push.vapid import Vapid
+from veredus.push.view import End, Subscription
+from veredus.wire.dates import utc_date
+from veredus.wire.types import Id
+
+# Between tries: twice as long each time, from about a second to an hour.
+_FIRST_WAIT_S = 1.0
+_MAX_WAIT_S = 3600.0
+# What a URL that asks for fewer requests is given between two of them, at first.
+_FIRST_GAP_S = 2.0
+_MAX_GAP_S = 3600.0
+# With each request that it takes, the gap gets so much shorter.
+_GAP_EASES = 0.9
+# A URL that takes nothing for so long is given up: one that fails, one that says it never will.
+FAILING_LIFE = timedelta(days=3)
+REFUSING_LIFE = timedelta(days=1)
+_MAIL = frozenset({"EmailDelivery"})
+
+log = structlog.get_logger("veredus.push")
+
+
+class Tools(Struct, frozen=True):
+    """What all devices work with."""
+
+    hub: Hub
+    sender: PushSender
+    vapid: Vapid
+    emails: NewEmails
+    clock: Clock
+
+
+class Owner(Struct, frozen=True):
+    """Of all devices. ``slots`` bounds the requests under way.
+
+    ``changed``: the progress of a device is to be stored. ``doomed``: a subscription is to be destroyed, and
+    why. ``lost``: it is no longer told of changes, and must join again.
+    """
+
+    slots: asyncio.Semaphore
+    changed: "Callable[[Device], None]"
+    doomed: Callable[[Id, str], None]
+    lost: "Callable[[Device], None]"
+
+
+class Device:
+    """A Sink (view) of states; ``_Mail`` is another, of deliveries. ``stop`` or ``close`` it."""
+
+    def __init__(self, record: Record, progress: Progress | None, tools: Tools, owner: Owner) -> None:
+        """``progress`` None: the subscription was made just now."""
+        self.record, self._tools, self._owner = record, tools, owner
+        # What the URL has certainly been told; None: it begins now.
+        self._told: Position | None = None
+        if progress is not None:
+            # One that was never stored stands nowhere: it is told everything.
+            self._told = positions.decode(progress.position or "")
+        self.progress = progress = progress or Progress(id=record.id)
+        self._loop = asyncio.get_running_loop()
+        self._states: Subscription | None = None
+        self._mail: Subscription | None = None
+        self._event: Event | None = None
+        # Accounts that may have new Emails, and what was found and is not sent yet.
+        self._owed: set[Id] = set()
+        self._batches: dict[Id, Batch] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._not_before = self._loop.time() + self._left(progress.next_attempt)
+        self._is_closed = False
+
+    def _left(self, until: str | None) -> float:
+        if until is None:
+            return 0
+        return max(0.0, (records.moment(until) - self._tools.clock.now()).total_seconds())
+
+    # ------------------------------------------------------------ life
+
+    async def join(self) -> None:
+        """Hear of changes, from where it stood. Raises NotAllowed, Unavailable."""
+        self._leave()
+        record, hub = self.record, self._tools.hub
+        types = None if record.types is None else frozenset(record.types)
+        states = await hub.subscribe(record.identity, types, self, self._told)
+        self._states = states
+        if self._told is None:
+            self._note_told(states.position)
+        if record.email_push:
+            self._mail = await hub.subscribe(record.identity, _MAIL, _Mail(self))
+            self._owed |= set(record.email_push)
+        if self._is_closed:
+            self._leave()
+        self.poke()
+
+    def update(self, record: Record) -> bool:
+        """Take over what the client has changed; whether it must join again."""
+        old, self.record = self.record, record
+        self._batches = {
+            account: batch for account, batch in self._batches.items() if account in (record.email_push or ())
+        }
+        self.poke()
+        return old.types != record.types or old.email_push != record.email_push
+
+    def stop(self) -> None:
+        """Begin no more requests."""
+        self._is_closed = True
+        self._leave()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def close(self) -> None:
+        """The same, and cut off the one under way."""
+        self.stop()
+        if self._task is not None:
+            self._task.cancel()
+
+    def under_way(self) -> "list[asyncio.Task[None]]":
+        """Its request, if there is one, to be waited for."""
+        return [] if self._task is None else [self._task]
+
+    def _leave(self) -> None:
+        for subscription in (self._states, self._mail):
+            if subscription is not None:
+                subscription.close()
+        self._states = self._mail = None
+
+    def is_over(self, now: datetime) -> str | None:
+        """Why the subscription has come to its end by itself, if it has."""
+        record = self.record
+        if records.moment(record.expires) <= now:
+            return "it has expired"
+        if not record.is_verified and records.moment(record.created) + message.VERIFICATION_LIFE <= now:
+            return "nobody has verified it"
+        return None
+
+    # ------------------------------------------------------------ from the hub
+
+    def take(self, event: Event) -> bool:
+        if not self.record.is_verified or not self._is_free():
+            return False
+        self._event = event
+        self._start()
+        return True
+
+    def end(self, why: End) -> None:
+        match why:
+            case "credentials":
+                self._owner.doomed(self.record.id, "its credentials have ended")
+            case "access":
+                self._owner.lost(self)
+
+    def delivered(self, accounts: "set[Id]") -> None:
+        """Emails have come."""
+        self._owed |= accounts & set(self.record.email_push or ())
+        self.poke()
+
+    # ------------------------------------------------------------ when to send
+
+    def _is_free(self) -> bool:
+        return not self._is_closed and self._task is None and self._loop.time() >= self._not_before
+
+    def poke(self) -> None:
+        """Send what is due, now or as soon as it may be."""
+        if self._is_closed or self._task is not None or self.is_over(self._tools.clock.now()):
+            return
+        wait = self._not_before - self._loop.time()
+        if wait > 0:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_later(wait, self.poke)
+        elif not self.record.is_verified:
+            if not self.progress.verification_sent:
+                self._start()
+        else:
+            if self._states is not None:
+                self._states.ready()
+            if self._owed and self._task is None:
+                self._start()
+
+    def _start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            async with self._owner.slots:
+                await self._deliver()
+        except Unavailable as error:
+            self._failed(f"not sent: {error}")
+        except Exception:
+            # A bug; it must not end the deliveries of this device, nor be repeated without pause.
+            log.exception("push failed", subscription=self.record.id)
+            self._failed("not sent: the server has a fault, which is in its log")
+        finally:
+            self._task = None
+        self.poke()
+
+    # ------------------------------------------------------------ sending
+
+    async def _deliver(self) -> None:
+        event, self._event = self._event, None
+        if self.is_over(self._tools.clock.now()):  # its owner will find and destroy it
+            self._forget_event()
+            return
+        if not self.record.is_verified:
+            self.progress.verification_sent = await self._send(message.verification(self.record))
+            self._owner.changed(self)
+            return
+        if event is not None and not await self._tell(event):
+            return
+        if self._owed and self._loop.time() >= self._not_before:
+            await self._push_emails(next(iter(self._owed)))
+
+    async def _tell(self, event: Event) -> bool:
+        for part in message.state_changes(event, self.record, self._tools.clock.now()):
+            if not await self._send(part):
+                self._forget_event()
+                return False
+        self._note_told(event.position)
+        return True
+
+    def _forget_event(self) -> None:
+        """What it told will be told again, with all that has changed meanwhile."""
+        if self._states is not None and self._told is not None:
+            self._states.position = self._told
+
+    def _note_told(self, position: Position) -> None:
+        self._told = position
+        self.progress.position = positions.encode(position)
+        self._owner.changed(self)
+
+    async def _push_emails(self, account: Id) -> None:
+        config = (self.record.email_push or {}).get(account)
+        self._owed.discard(account)  # before it is read: what comes from now on is owed anew
+        if config is None:
+            return
+        batch = self._batches.pop(account, None)
+        if batch is None:
+            since = max(self.progress.emails.get(account, 0), self.record.email_since.get(account, 0))
+            batch = await self._tools.emails.after(self.record.identity, account, config, since)
+        while batch.bodies:
+            now = self._tools.clock.now()
+            is_sent = await self._send(message.email_push(batch.bodies[0], config.urgency, self.record, now))
+            if is_sent:
+                del batch.bodies[0]
+            if not is_sent or self._loop.time() < self._not_before:
+                break
+        if batch.bodies:
+            self._batches[account] = batch
+        else:
+            self.progress.emails[account] = batch.position
+            self._owner.changed(self)
+        if batch.bodies or batch.has_more:
+            self._owed.add(account)
+
+    async def _send(self, what: Message) -> bool:
+        """Whether the URL has taken it. What else that means is noted."""
+        target = await self._target()
+        if target is None:
+            self._owner.doomed(self.record.id, "the VAPID key that it was made with is no longer kept")
+            return False
+        outcome = await self._tools.sender.send(
+            target, what.body, ttl=what.ttl, urgency=what.urgency, topic=what.topic
+        )
+        self._learn(outcome)
+        return outcome.kind == "delivered"
+
+    async def _target(self) -> Target | None:
+        vapid = self._tools.vapid
+        key = vapid.by_id(self.record.vapid)
+        if key is None:
+            await vapid.refresh()
+            key = vapid.by_id(self.record.vapid)
+        return None if key is None else target_of(self.record, key)
+
+    # ------------------------------------------------------------ what comes of it
+
+    def _learn(self, outcome: Outcome) -> None:
+        progress, now = self.progress, self._tools.clock.now()
+        wait = float(outcome.retry_after_s or 0)
+        match outcome.kind:
+            case "delivered":
+                progress.failures, progress.failing_since = 0, None
+                progress.gap_s = progress.gap_s * _GAP_EASES if progress.gap_s > _FIRST_GAP_S / 2 else 0
+                wait = progress.gap_s
+            case "gone":
+                self._owner.doomed(self.record.id, outcome.detail)
+            case "slow_down":
+                progress.gap_s = min(max(progress.gap_s * 2, _FIRST_GAP_S), _MAX_GAP_S)
+                wait = max(wait, progress.gap_s)
+            case "retry" | "refused":
+                wait = max(wait, self._count_failure(now, is_refused=outcome.kind == "refused"))
+                log.info("push not accepted", subscription=self.record.id, reason=outcome.detail)
+        self._note(outcome.detail, now, wait)
+
+    def _failed(self, reason: str) -> None:
+        """A try that did not even reach the URL."""
+        self._forget_event()
+        now = self._tools.clock.now()
+        self._note(reason, now, self._count_failure(now, is_refused=False))
+
+    def _count_failure(self, now: datetime, *, is_refused: bool) -> float:
+        """How long to wait, in seconds; the subscription is given up when it was to no avail for too long."""
+        progress = self.progress
+        progress.failures += 1
+        progress.failing_since = progress.failing_since or utc_date(now)
+        life = REFUSING_LIFE if is_refused else FAILING_LIFE
+        if records.moment(progress.failing_since) + life <= now:
+            self._owner.doomed(self.record.id, f"it has taken nothing since {progress.failing_since}")
+        # Not all at the same moment when a push service comes back.
+        longest = min(_FIRST_WAIT_S * float(2 ** min(progress.failures, 20)), _MAX_WAIT_S)
+        return longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
+
+    def _note(self, outcome: str, now: datetime, wait_s: float) -> None:
+        self._not_before = self._loop.time() + wait_s
+        self.progress.attempted = utc_date(now)
+        self.progress.outcome = outcome
+        self.progress.next_attempt = utc_date(now + timedelta(seconds=wait_s)) if wait_s else None
+        self._owner.changed(self)
+
+
+class _Mail:
+    """Hears of deliveries for a device; what is new it reads itself."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+
+    def take(self, event: Event) -> bool:
+        self._device.delivered(set(event.change.changed))
+        return True
+
+    def end(self, why: End) -> None:
+        """The device hears it, too."""
+
+
+def target_of(record: Record, key: VapidKey) -> Target:
+    """Where the messages of a subscription go."""
+    keys = None if record.keys is None else parse_keys(record.keys["p256dh"], record.keys["auth"])
+    return Target(record.url, keys, key)
