@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from jmap import Jmap
 from veredus.app import App, open_app
 from veredus.config.settings import Blobs, Config, Push, Storage
 from veredus.formats.webpush import decrypt, encode_base64url, new_keys
+from veredus.push import hub, pace, pusher
 
 EMAIL_PUSH = "urn:ietf:params:jmap:emailpush"
 # A machine under load; nothing here waits so long when all is well.
@@ -92,18 +94,31 @@ async def push_app(store: str, directory: Path, **push: Any) -> AsyncIterator[Ap
 
 
 @asynccontextmanager
-async def pushing(app: App) -> AsyncIterator[None]:
-    """What a serving process does besides its sockets."""
+async def pushing(app: App, *, alone: bool = True) -> AsyncIterator[None]:
+    """What a serving process does besides its sockets. ``alone``: no other process pushes."""
     stop = asyncio.Event()
+    app.web_push.pusher = None
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(app.hub.run(stop))
-        tasks.create_task(app.push(stop))
+        tasks.create_task(app.web_push.run(stop))
         # A subscription that is older than the one who pushes begins with a message about everything.
-        await asyncio.sleep(0.2)
+        if alone:
+            await until(lambda: app.web_push.pusher is not None and app.web_push.pusher._state is not None)
         try:
             yield
         finally:
             stop.set()
+
+
+def quicken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the server wait for shorter times than in real life; their order stays."""
+    monkeypatch.setattr(hub, "INTERVAL_S", 0.2)
+    monkeypatch.setattr(pusher, "INTERVAL_S", 0.2)
+    monkeypatch.setattr(pusher, "TAKE_OVER_S", 0.3)
+    monkeypatch.setattr(pusher, "SURE_AFTER_S", 0.4)
+    monkeypatch.setattr(pusher, "LAST_MOMENT_S", 0.5)
+    monkeypatch.setattr(pace, "FIRST_WAIT_S", 0.2)
+    monkeypatch.setattr(pace, "FIRST_GAP_S", 0.6)
 
 
 class Client(Jmap):
@@ -170,6 +185,13 @@ class Keys:
     def read(self, pushed: Pushed) -> Any:
         """The object in an encrypted push."""
         return json.loads(decrypt(pushed.body, self._private, self._public.auth))
+
+
+async def progress(app: App, name: str) -> object:
+    """A property of the PushProgress of the only subscription."""
+    async with app.store.read("system") as snapshot:
+        found = await snapshot.get("PushProgress", None)
+    return found and found[0][name]
 
 
 async def until(happened: Callable[[], Any]) -> None:

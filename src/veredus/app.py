@@ -1,12 +1,9 @@
 """The one place that names implementations: from settings to everything but sockets (``serving``)."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -48,12 +45,14 @@ from veredus.push.email_push import CAPABILITY as EMAIL_PUSH_CAPABILITY
 from veredus.push.email_push import EmailPushChecks, NewEmails
 from veredus.push.hub import Hub
 from veredus.push.records import TABLES as PUSH_TABLES
+from veredus.push.service import Sending, WebPush
 from veredus.push.subscriptions import PushSubscriptions
 from veredus.push.vapid import CAPABILITY as VAPID_CAPABILITY
 from veredus.push.vapid import TABLE as VAPID_TABLE
 from veredus.push.vapid import Vapid
 from veredus.quota.type import QUOTA, charge, set_limits
-from veredus.schema import DataType, DeclarationError, Method
+from veredus.schema import DataType, Method
+from veredus.schema.plugins import plugin_types
 from veredus.store.memory import MemoryStore
 from veredus.store.sqlite import SQLiteStore
 from veredus.store.sqlite_restore import rename_accounts
@@ -64,14 +63,8 @@ from veredus.wire.websocket import capability as websocket_capability
 # The last two: what `backup` needs of the implementations beside their ports.
 __all__ = ["AccountError", "App", "build_registry", "id_of_blob", "open_app", "rename_accounts"]
 
-# What sends web push is imported where it is used: most commands do not, and its HTTP client takes 0.1 s.
-if TYPE_CHECKING:
-    from veredus.push.sender import PushSender
-
 # Capabilities of which a session gives URLs.
 LOCATED: Located = {TICKET_CAPABILITY: ticket_capability, WEBSOCKET_CAPABILITY: websocket_capability}
-# Where packages declare data types of their own (docs/plugins.md).
-PLUGINS = "veredus.data_types"
 
 
 class SystemClock:
@@ -97,6 +90,7 @@ class App(Struct):
     admission: Admission
     registry: Registry
     engine: Engine
+    web_push: WebPush
     clock: Clock
 
     async def add_account(self, address: str, password: str | None, name: str | None = None) -> Id:
@@ -114,48 +108,6 @@ class App(Struct):
                 await set_limits(tx, quota.default_octets, quota.default_messages)
         self.directory.drop()
 
-    async def push(self, stop: asyncio.Event) -> None:
-        """Web push, until ``stop``."""
-        from veredus.push.device import Tools  # noqa: PLC0415 - see above
-        from veredus.push.pusher import Pusher  # noqa: PLC0415
-
-        emails = NewEmails(
-            self.store, self.directory, self.engine, self.registry.types["Email"], compile_filter
-        )
-        lock = None if self.config.storage.url == "memory" else self.config.data_dir / "push.lock"
-        async with self.push_sender() as sender:
-            tools = Tools(self.hub, sender, self.vapid, emails, self.clock)
-            await Pusher(self.store, SYSTEM, self.bus, tools, lock).run(stop)
-
-    @asynccontextmanager
-    async def push_sender(self) -> AsyncIterator["PushSender"]:
-        """Sends to the URLs of push subscriptions."""
-        from veredus.push.sender import PushSender  # noqa: PLC0415
-        from veredus.push.target import Guard  # noqa: PLC0415
-
-        push = self.config.push
-        guard = Guard(push.allow)
-        contact = push.contact or f"mailto:postmaster@{self.config.hostname}"
-        sender = PushSender(guard, contact, self.clock, ca_file=push.ca_file)
-        try:
-            yield sender
-        finally:
-            await sender.close()
-            guard.close()
-
-    async def push_subscriptions(self, user: str | None) -> list[dict[str, Any]]:
-        """See ``push.diagnostics.listing``."""
-        from veredus.push import diagnostics  # noqa: PLC0415
-
-        return await diagnostics.listing(self.store, SYSTEM, user)
-
-    async def test_push(self, user: str) -> list[tuple[dict[str, Any], str | None, bool]]:
-        """See ``push.diagnostics.test``."""
-        from veredus.push import diagnostics  # noqa: PLC0415
-
-        async with self.push_sender() as sender:
-            return await diagnostics.test(self.store, SYSTEM, sender, self.vapid, user)
-
     async def ready(self) -> list[str]:
         """What keeps the server from serving; empty when nothing does."""
         try:
@@ -170,24 +122,6 @@ class App(Struct):
         processes are found within a second, in the log."""
         trouble = self.bus.trouble()
         return [] if trouble is None else [f"bus: {trouble}"]
-
-
-def plugin_types() -> list[DataType]:
-    """The data types that installed packages declare. Raises DeclarationError."""
-    found: list[DataType] = []
-    for entry in entry_points(group=PLUGINS):
-        about = f"the plug-in {entry.name} ({entry.value})"
-        try:
-            loaded = entry.load()
-        except Exception as error:  # whatever it is, it is the package's
-            raise DeclarationError(
-                f"{about} cannot be imported: {error.__class__.__name__}: {error}"
-            ) from error
-        types = [loaded] if isinstance(loaded, DataType) else loaded
-        if not isinstance(types, list | tuple) or not all(isinstance(type, DataType) for type in types):
-            raise DeclarationError(f"{about} must name a DataType or a list of them")
-        found += types
-    return found
 
 
 def build_registry(config: Config, blobs: BlobStore, extra: Sequence[DataType]) -> tuple[Registry, Admission]:
@@ -223,7 +157,7 @@ def build_registry(config: Config, blobs: BlobStore, extra: Sequence[DataType]) 
 
 def _push_url_problem(allow: Sequence[str], url: str) -> str | None:
     """Why a push URL would not be called; None: it may be."""
-    from veredus.push.target import Blocked, Guard  # noqa: PLC0415
+    from veredus.push.target import Blocked, Guard  # noqa: PLC0415 - see push.service
 
     try:
         Guard(allow).check_url(url)
@@ -257,6 +191,16 @@ async def _open_blobs(config: Config) -> BlobStore:
     return await FileBlobs.at(config.data_dir / "blobs")
 
 
+def _sending(config: Config) -> Sending:
+    push = config.push
+    return Sending(push.allow, push.contact or f"mailto:postmaster@{config.hostname}", push.ca_file)
+
+
+def _limits(config: Config) -> Limits:
+    """Those of the core capability."""
+    return Limits(**{name: getattr(config.limits, name) for name in Limits.__struct_fields__})
+
+
 @asynccontextmanager
 async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -> AsyncIterator[App]:
     """Open stores and build what works on them. ``types``: beside ours; None: those of installed packages."""
@@ -274,20 +218,13 @@ async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -
         directory = StoreDirectory(store, separator=separator)
         verifier = PasswordVerifier()
         stack.push_async_callback(verifier.close)
-        limits = Limits(
-            max_size_upload=config.limits.max_size_upload,
-            max_concurrent_upload=config.limits.max_concurrent_upload,
-            max_size_request=config.limits.max_size_request,
-            max_concurrent_requests=config.limits.max_concurrent_requests,
-            max_calls_in_request=config.limits.max_calls_in_request,
-            max_objects_in_get=config.limits.max_objects_in_get,
-            max_objects_in_set=config.limits.max_objects_in_set,
-        )
+        limits = _limits(config)
         authenticator = StoreAuthenticator(directory, verifier, config.auth.cache_ttl)
-        hub = Hub(store, bus, authenticator, directory)
+        hub = Hub(store, bus, authenticator, directory, registry.states())
         stack.push_async_callback(hub.close)
         vapid = await Vapid.open(store, SYSTEM, clock)
         located: Located = {**LOCATED, VAPID_CAPABILITY: vapid.capability}
+        engine = Engine(registry, Services(store, blobs, directory, clock, limits), located)
         yield App(
             config=config,
             store=store,
@@ -301,6 +238,24 @@ async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -
             vapid=vapid,
             admission=admission,
             registry=registry,
-            engine=Engine(registry, Services(store, blobs, directory, clock, limits), located),
+            engine=engine,
+            web_push=WebPush(
+                store=store,
+                account=SYSTEM,
+                bus=bus,
+                hub=hub,
+                vapid=vapid,
+                emails=NewEmails(
+                    store,
+                    directory,
+                    engine,
+                    registry.types["Email"],
+                    compile_filter,
+                    limits.max_objects_in_get,
+                ),
+                clock=clock,
+                sending=_sending(config),
+                lock=None if config.storage.url == "memory" else config.data_dir / "push.lock",
+            ),
             clock=clock,
         )

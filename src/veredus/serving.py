@@ -47,9 +47,6 @@ class Place(Struct):
     directory: Path
     is_retired: Callable[[], bool]
 
-    def siblings(self) -> Siblings:
-        return Siblings(self.worker, self.directory)
-
 
 class Running(Struct):
     """The open sockets of an app."""
@@ -76,22 +73,18 @@ async def serve(
     tls = (str(config.tls.cert), str(config.tls.key)) if config.tls.mode == "files" else None
     inbound: Delivery = Inbound(app.store, app.blobs, app.directory, app.admission, app.clock)
     delivery = receive(inbound) if receive else inbound
-    context = None
-    if tls is not None:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(*tls)
+    registry = CollectorRegistry()
+    siblings = Siblings(place.worker, place.directory) if place else None
     async with AsyncExitStack() as stack:
-        registry = CollectorRegistry()
-        stop = asyncio.Event()
         background = await stack.enter_async_context(_background())
+        stop = asyncio.Event()
         stack.callback(stop.set)
         background.create_task(app.hub.run(stop))
         background.create_task(app.vapid.follow(stop, app.engine.forget_sessions))
-        background.create_task(app.push(stop))
+        background.create_task(app.web_push.run(stop))
         servers: list[HttpServer | ReceptionServer] = []
         stack.push_async_callback(_close, servers, place)
-        siblings = place.siblings() if place else None
-        http_app = _http_app(app, registry, routes, place)
+        http_app = _http_app(app, registry, siblings, routes, place.worker if place else None)
         http = await serve_http(http_app, _where(place, "http", config.http.listen), tls=tls)
         servers.append(http)
         if config.metrics.enabled and config.metrics.listen is not None:
@@ -99,6 +92,7 @@ async def serve(
             servers.append(await serve_http(OperationsApp(_ready(app), registry, siblings), listen))
         if siblings is not None:
             servers.append(await serve_http(OperationsApp(_ready(app), registry), [siblings.address]))
+        context = _mail_tls(tls)
         mail: list[ReceptionServer | None] = []
         for section, addresses, start in (
             ("smtp", config.smtp.listen, serve_smtp),
@@ -127,6 +121,15 @@ async def _background() -> AsyncIterator[asyncio.TaskGroup]:
         raise group.exceptions[0] from None
 
 
+def _mail_tls(files: tuple[str, str] | None) -> ssl.SSLContext | None:
+    """``files``: of the certificate chain and of its key. Raises OSError."""
+    if files is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*files)
+    return context
+
+
 def _where(place: Place | None, section: str, addresses: Sequence[str]) -> Sequence[str | socket.socket]:
     return place.sockets[section] if place else addresses
 
@@ -141,30 +144,37 @@ async def _close(servers: Sequence[HttpServer | ReceptionServer], place: Place |
                 tasks.create_task(server.close())
 
 
-def _http_app(app: App, registry: CollectorRegistry, routes: Sequence[Route], place: Place | None) -> HttpApp:
+def _http_app(
+    app: App,
+    registry: CollectorRegistry,
+    siblings: Siblings | None,
+    routes: Sequence[Route],
+    worker: int | None,
+) -> HttpApp:
     config = app.config
     settings = HttpSettings(
         max_size_request=config.limits.max_size_request,
         max_size_upload=config.limits.max_size_upload,
         max_concurrent_requests=config.limits.max_concurrent_requests,
         max_concurrent_upload=config.limits.max_concurrent_upload,
+        max_streams=config.limits.max_streams,
         public_url=config.http.public_url,
         trusted_proxies=config.http.trusted_proxies,
         cors_origins=config.http.cors_origins,
         metrics=config.metrics.enabled and config.metrics.listen is None,
     )
     edge = Edge(app.engine, app.authenticator, settings, app.tickets.redeem)
-    events = EventSource(app.hub, app.authenticator)
-    BusMetrics(registry, app.bus.counts)
+    events = EventSource(edge, app.hub)
     sockets = WebSockets(edge, app.hub, registry)
+    BusMetrics(registry, app.bus.counts)
     streams = {"eventsource": events.streams, "websocket": sockets.streams}
-    PushMetrics(registry, app.hub.counts, streams)
+    PushMetrics(registry, app.hub.counts, streams, app.web_push.counts)
     return HttpApp(
         edge,
         ready=_ready(app),
         registry=registry,
-        access_log=_access_log(config.log, place.worker if place else None),
-        siblings=place.siblings() if place else None,
+        access_log=_access_log(config.log, worker),
+        siblings=siblings,
         routes=[*Tickets(edge, app.tickets.mint).routes(), *events.routes(), *sockets.routes(), *routes],
     )
 

@@ -13,6 +13,7 @@ from cli.running import Runner, free_port
 from veredus.app import App, open_app
 from veredus.cli.certificate import expiry
 from veredus.config.settings import Config
+from veredus.ports import Identity
 
 TO = ("--to", "alice@example.com")
 
@@ -61,6 +62,29 @@ def test_same_ids_are_kept_when_asked_for(run: Runner, filled: str) -> None:
     assert (
         run("account", "show", "alice@example.com", "--data-dir", "new", "--json").json["account"] == filled
     )
+
+
+@pytest.mark.parametrize(("options", "kept"), [((), 0), (("--same-ids",), 1)])
+@pytest.mark.usefixtures("alice")
+def test_push_subscriptions_and_their_urls_are_restored_only_by_a_move(
+    run: Runner, tmp_path: Path, options: tuple[str, ...], kept: int
+) -> None:
+    async def subscribe(app: App) -> None:
+        identity = Identity("alice@example.com", "token", "write")
+        given = {"deviceClientId": "d", "url": "https://push.example.com/a-secret"}
+        calls = [["PushSubscription/set", {"create": {"a": given}}, "0"]]
+        request = {"using": ["urn:ietf:params:jmap:core"], "methodCalls": calls}
+        answer = json.loads(await app.engine.process(json.dumps(request).encode(), identity, ""))
+        id = answer["methodResponses"][0][1]["created"]["a"]["id"]
+        async with app.store.write("system") as tx:
+            await tx.put("PushProgress", {"id": id})
+
+    change(tmp_path, subscribe)
+    run("backup", "create", "b")
+    assert run("backup", "restore", "b", *options, "--data-dir", "new").code == 0
+    assert len(run("push", "ls", "--json", "--data-dir", "new").json) == kept
+    restored = b"".join(path.read_bytes() for path in Path("new").glob("veredus.db*"))
+    assert (b"a-secret" in restored) == bool(kept)
 
 
 @pytest.mark.usefixtures("filled")

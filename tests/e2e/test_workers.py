@@ -26,6 +26,7 @@ from e2e.workers import (
     command_line,
     deliver,
     is_alive,
+    serving,
     state,
     streaming,
     until,
@@ -37,16 +38,8 @@ pytestmark = pytest.mark.service
 
 @pytest_asyncio.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Workers]:
-    server = Workers(tmp_path)
-    await server.add_account()
-    await server.start()
-    async with server:
+    async with serving(tmp_path, workers=3) as server:
         yield server
-        assert server.errors == [], server.errors[:20]
-        if not server.is_killed:
-            status = await server.stop()
-            assert status == 0, [entry for entry in server.log if entry.get("level") not in ("info", "debug")]
-            await until(lambda: children(server.pid) == [])
 
 
 async def test_all_workers_answer_on_one_port(server: Workers) -> None:
@@ -254,7 +247,8 @@ async def test_a_reload_takes_up_a_new_configuration(server: Workers) -> None:
     ("settings", "problem"),
     [
         ("colour = 1\n", "colour"),
-        ('storage.url = "memory"\n', 'storage.url is "memory"'),
+        ('storage.url = "memory"\n', '"memory" cannot be shared'),
+        ('push.ca_file = "nowhere.pem"\n', "nowhere.pem: No such file"),
         ('metrics.listen = "192.0.2.1:1"\n', "192.0.2.1:1"),
         ('data_dir = "/proc/nowhere"\n', "worker 1 ended with status 1"),
     ],
@@ -289,6 +283,13 @@ async def test_nothing_is_left_when_the_parent_is_killed(server: Workers) -> Non
     assert not Path(configuration).parent.exists()
 
 
+async def test_an_order_to_stop_reaches_a_worker_that_is_just_being_started(server: Workers) -> None:
+    os.kill(server.pids()[2], signal.SIGKILL)
+    await until(lambda: server.named("worker replaced") != [])
+    async with asyncio.timeout(PATIENCE_S):
+        assert await server.stop() == 0
+
+
 async def test_a_second_server_on_the_same_port_says_who_has_it(server: Workers, tmp_path: Path) -> None:
     directory = tmp_path / "second"
     directory.mkdir()
@@ -316,7 +317,7 @@ async def test_workers_cannot_share_memory(tmp_path: Path) -> None:
     async with Workers(tmp_path, settings='[storage]\nurl = "memory"\n') as server:
         await server.begin()
         assert await server.ended() == 2
-        assert server.events[0]["event"].startswith('veredus: storage.url is "memory"')
+        assert '"memory" cannot be shared by' in server.events[0]["event"]
 
 
 async def test_one_process_says_that_it_cannot_reload_and_lives_on(tmp_path: Path) -> None:

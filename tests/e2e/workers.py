@@ -127,6 +127,21 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
+@asynccontextmanager
+async def serving(directory: Path, workers: int, settings: str = "") -> AsyncIterator[Workers]:
+    """A server with ALICE's account, which must end in order, with no error in its log and no process left."""
+    server = Workers(directory, workers, settings)
+    await server.add_account()
+    await server.start()
+    async with server:
+        yield server
+        assert server.errors == [], server.errors[:20]
+        if not server.is_killed:
+            status = await server.stop()
+            assert status == 0, [entry for entry in server.log if entry.get("level") not in ("info", "debug")]
+            await until(lambda: children(server.pid) == [])
+
+
 class Stream:
     """An EventSource that connects again, with the id of the last event, as browsers do."""
 
@@ -136,6 +151,9 @@ class Stream:
         # When each event came, and how often it had to connect.
         self.heard = asyncio.Event()
         self.connections = 0
+        # How often the response had no proper end; what the last ``retry:`` said.
+        self.cut_off = 0
+        self.retry_ms = 0
         self.is_open = asyncio.Event()
 
     async def run(self) -> None:
@@ -152,9 +170,12 @@ class Stream:
                         async for line in response.aiter_lines():
                             if line.startswith("id:"):
                                 last = line[3:].strip()
+                            elif line.startswith("retry:"):
+                                self.retry_ms = int(line[6:])
                             elif line.startswith("data:"):
                                 self._take(json.loads(line[5:]))
                 except httpx.TransportError:
+                    self.cut_off += self.is_open.is_set()
                     await asyncio.sleep(0.05)
                 finally:
                     self.is_open.clear()

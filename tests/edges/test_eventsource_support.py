@@ -171,9 +171,9 @@ async def event_server(
     limits = {"max_size_request": 10**6, "max_size_upload": 10**6}
     most = {"max_concurrent_requests": 4, "max_concurrent_upload": 2}
     registry, stop = CollectorRegistry(), asyncio.Event()
-    events = EventSource(app.hub, app.authenticator, ping_s)
-    PushMetrics(registry, app.hub.counts, {"eventsource": events.streams})
     edge = Edge(app.engine, app.authenticator, HttpSettings(**limits, **most, **settings), app.tickets.redeem)
+    events = EventSource(edge, app.hub, ping_s)
+    PushMetrics(registry, app.hub.counts, {"eventsource": events.streams})
     http_app = HttpApp(edge, ready=app.ready, registry=registry, routes=events.routes())
     async with asyncio.TaskGroup() as background:
         background.create_task(app.hub.run(stop))

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from veredus import app
 from veredus.conditions import Order
 from veredus.engine.registry import Registry
 from veredus.schema import (
@@ -29,6 +28,7 @@ from veredus.schema import (
     by,
     equals,
     has,
+    plugins,
     text,
 )
 from veredus.wire.arguments import AccountArguments, Arguments, GetArguments, SetArguments
@@ -186,9 +186,9 @@ class Entry:
 )
 def test_a_broken_package_is_named(monkeypatch: pytest.MonkeyPatch, found: Any, message: str) -> None:
     entries: Callable[..., list[Entry]] = lambda group: [Entry("thing", "thing:THING", found)]  # noqa: E731
-    monkeypatch.setattr(app, "entry_points", entries)
+    monkeypatch.setattr(plugins, "entry_points", entries)
     with pytest.raises(DeclarationError) as caught:
-        app.plugin_types()
+        plugins.plugin_types()
     assert str(caught.value).startswith("the plug-in thing (thing:THING) ")
     assert message in str(caught.value)
 
@@ -196,8 +196,8 @@ def test_a_broken_package_is_named(monkeypatch: pytest.MonkeyPatch, found: Any, 
 def test_an_entry_point_names_one_type_or_several(monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = thing(), thing(name="Other")
     entries: Callable[..., list[Entry]] = lambda group: [Entry("a", "a", one), Entry("b", "b", [other])]  # noqa: E731
-    monkeypatch.setattr(app, "entry_points", entries)
-    assert app.plugin_types() == [one, other]
+    monkeypatch.setattr(plugins, "entry_points", entries)
+    assert plugins.plugin_types() == [one, other]
 
 
 def test_the_server_ends_with_one_line(tmp_path: Path) -> None:

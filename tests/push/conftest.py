@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from push.world import World
+from veredus.app import App
+from web_push import Client, PushService, push_service
 
 
 @pytest.fixture
@@ -16,3 +18,14 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         await world.start()
         yield world
         assert world.private.connections == 0
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[PushService]:
+    async with push_service() as service:
+        yield service
+
+
+@pytest.fixture
+async def client(app: App) -> Client:
+    return await Client.of(app)

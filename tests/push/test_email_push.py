@@ -1,7 +1,9 @@
 """EmailPush: new Emails in the push itself, as many and as much of them as fit (draft-ietf-jmap-emailpush)."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,14 @@ import pytest
 from jmap import STORES, message
 from veredus.app import App
 from veredus.formats.webpush import MAX_PLAINTEXT
-from veredus.push.email_push import pack
-from web_push import Client, Keys, PushService, push_app, push_service, pushing
+from veredus.push.email_push import MOST, pack
+from veredus.wire.dates import utc_date
+from web_push import Client, Keys, PushService, push_app, pushing, quicken
 
 
-@pytest.fixture
-async def service() -> AsyncIterator[PushService]:
-    async with push_service() as service:
-        yield service
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    quicken(monkeypatch)
 
 
 @pytest.fixture(params=STORES)
@@ -26,20 +28,16 @@ async def app(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[A
         yield app
 
 
-@pytest.fixture
-async def client(app: App) -> Client:
-    return await Client.of(app)
-
-
 class Phone:
     """A client that is told of new Emails and of nothing else."""
 
     def __init__(self, client: Client, service: PushService) -> None:
         self.client, self.service, self.keys, self.count, self.id = client, service, Keys(), 0, ""
 
-    async def subscribe(self, config: Any) -> None:
+    async def subscribe(self, config: Any, account: str | None = None) -> None:
+        wanted = {account or self.client.account: config}
         self.id = await self.client.register(
-            self.service.url + "/a", keys=self.keys.given, types=[], emailPush={self.client.account: config}
+            self.service.url + "/a", keys=self.keys.given, types=[], emailPush=wanted
         )
         verification = await self.next()
         await self.client.verify(self.id, verification["verificationCode"])
@@ -124,6 +122,58 @@ async def test_more_than_fits_comes_in_several_messages_and_nothing_twice(app: A
         found = await phone.emails(60)
     assert [email["id"] for email in found] == made
     assert phone.count > 4
+
+
+async def test_what_is_old_and_what_is_a_draft_is_no_news(app: App, phone: Phone) -> None:
+    client = phone.client
+    now = app.clock.now()
+    async with pushing(app):
+        await phone.subscribe({"properties": ["subject"]})
+        for name, hours in (("Imported", 25), ("Of today", 23)):
+            at = utc_date(now - timedelta(hours=hours))
+            await client.import_email(message(name), receivedAt=at)
+        await client.import_email(message("Draft"), keywords={"$draft": True})
+        await client.import_email(message("Just now"))
+        assert await phone.emails(2) == [{"subject": "Of today"}, {"subject": "Just now"}]
+
+
+async def test_of_very_many_at_once_the_newest_are_pushed(app: App, phone: Phone) -> None:
+    client = phone.client
+    async with pushing(app):
+        await phone.subscribe({"properties": ["id"]})
+    inbox, blob = await client.mailbox("inbox"), await client.upload(message("Imported"))
+    new = {f"{n:04}": {"blobId": blob, "mailboxIds": {inbox: True}} for n in range(650)}
+    created = (await client.call("Email/import", emails=new))["created"]
+    async with pushing(app):
+        found = await phone.emails(MOST)
+        await client.import_email(message("The next"))
+        (following,) = await phone.emails(1)
+    assert {email["id"] for email in found} == {created[f"{n:04}"]["id"] for n in range(550, 650)}
+    assert following not in found
+
+
+async def test_what_was_found_in_an_account_is_not_pushed_when_it_may_no_longer_be_seen(
+    app: App, client: Client, service: PushService
+) -> None:
+    bob = await Client.of(app, "bob@example.com")
+    await app.accounts.grant("bob@example.com", client.account, "read")
+    app.directory.drop()
+    phone = Phone(bob, service)
+    async with pushing(app):
+        await phone.subscribe({"properties": ["subject", "preview"]}, client.account)
+    for n in range(40):
+        await client.import_email(message(f"Number {n}", "word " * 50))
+    service.delay_s = 0.5
+    async with pushing(app):
+        await service.wait("/a", 2)
+        # A part is taken, and the rest has to wait.
+        service.answers["/a"] = (429, {"Retry-After": "2"})
+        await service.wait("/a", 3)
+        await app.accounts.grant("bob@example.com", client.account, None)
+        app.directory.drop()
+        service.answers.clear()
+        await asyncio.sleep(3)
+    assert len(service.got) == 3
 
 
 async def test_a_changed_filter_holds_from_then_on(app: App, phone: Phone) -> None:

@@ -10,6 +10,7 @@ from contract.buses import until
 from push.subscribers import Client, UnreliableBus, change, memory_app, running, states, user
 from veredus.app import App, open_app
 from veredus.config.settings import Config
+from veredus.push.event import Event
 from veredus.push.hub import Hub, NotAllowed
 
 
@@ -72,6 +73,60 @@ async def test_a_subscriber_that_stalls_gets_one_merged_difference(app: App) -> 
     subscription.ready()
     assert len(slow.events) == 1
     assert slow.states == fast.states
+
+
+async def test_a_subscriber_that_stalls_and_awakens_is_told_no_more_often_than_others(app: App) -> None:
+    identity, account = await user(app, "a@example.com")
+    client = Client()
+    subscription = await app.hub.subscribe(identity, None, client)
+    began, last = asyncio.get_running_loop().time(), 0
+    while asyncio.get_running_loop().time() < began + 0.5:
+        last = await change(app, account)
+        subscription.ready()  # as a transport does whenever its client has taken what was sent
+        assert client.events, "no delay for the first"
+        await asyncio.sleep(0.007)
+    await until(lambda: client.states[account]["Mailbox"] == last)
+    assert all(later - earlier >= 0.095 for earlier, later in zip(client.at, client.at[1:], strict=False))
+
+
+async def test_a_subscriber_with_a_fault_does_not_silence_the_others(app: App) -> None:
+    class Broken(Client):
+        def take(self, event: Event) -> bool:
+            raise RuntimeError("a bug")
+
+    identity, account = await user(app, "a@example.com")
+    clients = [Client() for _ in range(4)]
+    for client in (*clients[:2], Broken(), *clients[2:]):
+        await app.hub.subscribe(identity, None, client)
+    for n in (1, 2):
+        await change(app, account)
+        await until(lambda: [len(client.events) for client in clients] == [n] * 4)  # noqa: B023 - awaited
+
+
+async def test_who_leaves_or_comes_while_many_are_told_is_treated_as_it_should_be(app: App) -> None:
+    """They are told in several turns of the loop, and changes go on meanwhile."""
+    identity, account = await user(app, "a@example.com")
+
+    class Leaves(Client):
+        def take(self, event: Event) -> bool:
+            for one in leaving:
+                one.close()
+            return super().take(event)
+
+    leaving = [await app.hub.subscribe(identity, None, Client()) for _ in range(100)]
+    gone = [one.sink for one in leaving]
+    clients = [Leaves() for _ in range(300)]
+    for client in clients:
+        await app.hub.subscribe(identity, None, client)
+    before = max((await states(app, account)).values())
+    await change(app, account)
+    await until(lambda: any(client.events for client in clients))
+    last = await change(app, account)
+    late = Client()
+    (await app.hub.subscribe(identity, None, late, {account: before})).ready()
+    await until(lambda: all(one.states.get(account, {}).get("Mailbox") == last for one in (*clients, late)))
+    assert all(len(one.events) <= 1 for one in gone if isinstance(one, Client))
+    await until(lambda: app.hub.counts().subscribers == 301)
 
 
 async def test_another_user_hears_nothing(app: App) -> None:
@@ -140,7 +195,7 @@ async def test_when_all_have_left_nothing_is_kept(app: App) -> None:
 async def test_a_subscriber_who_gives_up_does_not_block_those_after_it(app: App) -> None:
     """The first to ask for an account may leave before its states are read."""
     identity, account = await user(app, "a@example.com")
-    hub = Hub(app.store, UnreliableBus(1), app.authenticator, app.directory)
+    hub = Hub(app.store, UnreliableBus(1), app.authenticator, app.directory, frozenset({"Mailbox"}))
     async with running(hub):
         first = asyncio.create_task(hub.subscribe(identity, None, Client()))
         while hub.counts().accounts == 0:

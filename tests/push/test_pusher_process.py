@@ -12,16 +12,10 @@ import pytest
 
 from e2e.clients import HttpJmap
 from e2e.process import ServerProcess
-from web_push import Keys, PushService, push_service, until
+from web_push import Keys, PushService, until
 
 ALICE = "alice@example.com"
 SETTINGS = '[push]\nallow = ["127.0.0.0/8"]\n'
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[PushService]:
-    async with push_service() as service:
-        yield service
 
 
 class Alice:
@@ -100,6 +94,11 @@ async def test_after_kill_9_a_url_is_told_what_it_had_not_taken(alice: Alice, se
 
 async def test_the_commands_show_and_try_subscriptions(alice: Alice, service: PushService) -> None:
     client = await alice.client()
+
+    async def count(name: str) -> float:
+        text = (await client.http.get("/metrics")).text
+        return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
+
     assert await alice.command("test", ALICE) == (
         1,
         "",
@@ -107,7 +106,7 @@ async def test_the_commands_show_and_try_subscriptions(alice: Alice, service: Pu
     )
     good = await alice.subscribe(client, service, "/good-secret")
     bad = await alice.subscribe(client, service, "/bad-secret")
-    given = {"deviceClientId": "tablet", "url": service.url + "/mute-secret"}
+    given = {"deviceClientId": "tab\x1b[let", "url": service.url + "/mute-secret"}
     mute = (await alice.set(client, create={"a": given}))["created"]["a"]["id"]
     await service.wait("/mute-secret")
     service.answers["/bad-secret"] = (500, {})
@@ -117,8 +116,10 @@ async def test_the_commands_show_and_try_subscriptions(alice: Alice, service: Pu
         good: "127.0.0.1 answered 201",
         bad: "127.0.0.1 answered 500",
     }
-    assert f"{mute}  tablet  not verified" in out
+    assert f"{mute}  tab?[let  not verified" in out  # no client writes to a terminal
     assert len(service.at("/mute-secret")) == 1
+    assert await count("veredus_webpush_subscriptions") == 3
+    assert await count('veredus_webpush_requests_total{outcome="delivered"}') == 3
 
     async def is_stored() -> bool:
         listed = json.loads((await alice.command("ls", "--json"))[1])

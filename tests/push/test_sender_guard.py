@@ -111,6 +111,12 @@ async def test_each_redirect_is_checked(world: World, location: str, reason: str
     assert len(world.push.requests) == 1
 
 
+async def test_what_fails_after_a_redirect_is_said_of_the_host_it_led_to(world: World) -> None:
+    world.push.answer = _redirects(world, 307, {"/secret-path": "https://unknown.example/"})
+    outcome = await world.send()
+    assert (outcome.kind, outcome.detail) == ("retry", "the name unknown.example cannot be resolved")
+
+
 async def test_a_redirect_loop_ends(world: World) -> None:
     world.push.answer = _redirects(world, 308, {"/secret-path": "/secret-path"})
     outcome = await world.send()

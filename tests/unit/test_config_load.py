@@ -158,6 +158,8 @@ def test_all_problems_are_told_at_once_each_with_its_place(write: Any) -> None:
         ('limits.max_objects_in_get = "none"', 'veredus.toml:1:8  limits.max_objects_in_get: expected integer, got "none"'),
         ("limits.max_size_mailbox_name = 99", "veredus.toml:1:8  limits.max_size_mailbox_name: must be 100 or more"),
         ('tls.mode = "files"\ntls.cert = "x"', 'veredus.toml:1:5  tls.mode: "files" needs tls.key'),
+        ('push.ca_file = "x.pem"', "veredus.toml:1:6  push.ca_file: "),
+        ('workers = 2\nstorage.url = "memory"', 'veredus.toml:2:9  storage.url: "memory" cannot be shared by 2 workers'),
         ('hostname = { env = "NOPE" }', "veredus.toml:1:1  hostname: the environment variable NOPE is not set"),
         ('hostname = { file = "nope" }', "veredus.toml:1:1  hostname: cannot read nope: No such file or directory"),
         ('hostname = ""', "veredus.toml:1:1  hostname: expected a host name such as mail.example.com"),

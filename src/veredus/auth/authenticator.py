@@ -1,5 +1,6 @@
 """Authentication of requests: Basic with a password or token, Bearer with a token (RFC 7617, 6750)."""
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -31,6 +32,8 @@ class StoreAuthenticator:
         self._directory, self._verifier, self._ttl_s = directory, verifier, cache_ttl_s
         self._cache = CredentialCache(ttl_s=cache_ttl_s)
         self._epoch = -1
+        # What is being checked now, by the epoch and the field.
+        self._checks: dict[tuple[int, str], asyncio.Task[Identity | None]] = {}
 
     def challenge(self) -> str:
         return 'Basic realm="JMAP", charset="UTF-8"'
@@ -53,10 +56,20 @@ class StoreAuthenticator:
         identity = cache.recall(authorization)
         if identity is None:
             started = cache.epoch
-            identity = await self._check(authorization)
+            identity = await asyncio.shield(self._checked(epoch, authorization))
             if identity is not None:
                 cache.remember(authorization, identity, epoch=started)
         return identity
+
+    def _checked(self, epoch: int, authorization: str) -> asyncio.Task[Identity | None]:
+        """One check for all who come with the same credentials at the same time: after a restart a client
+        with a hundred streams opens them all at once."""
+        key = (epoch, authorization)
+        check = self._checks.get(key)
+        if check is None:
+            check = self._checks[key] = asyncio.create_task(self._check(authorization))
+            check.add_done_callback(lambda _: self._checks.pop(key, None))
+        return check
 
     async def _check(self, authorization: str) -> Identity | None:
         scheme, _, value = authorization.partition(" ")

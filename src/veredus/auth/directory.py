@@ -53,13 +53,17 @@ class StoreDirectory:
     async def user(self, name: str) -> JsonObject | None:
         """The record of an enabled user."""
         await self.fresh()
-        if name not in self._users:
+        if name in self._users:
+            return self._users[name]
+        epoch = self.epoch
+        async with self._store.read(SYSTEM) as snapshot:
+            found = await snapshot.get("User", [name])
+        user = found[0] if found and not found[0]["disabled"] else None
+        if epoch == self.epoch:  # else it may be what was true before the change
             if len(self._users) >= _CACHED:
                 self._users.clear()
-            async with self._store.read(SYSTEM) as snapshot:
-                found = await snapshot.get("User", [name])
-            self._users[name] = found[0] if found and not found[0]["disabled"] else None
-        return self._users[name]
+            self._users[name] = user
+        return user
 
     async def token(self, digest: str) -> JsonObject | None:
         """The token with this digest of its secret."""
@@ -76,9 +80,12 @@ class StoreDirectory:
         await self.fresh()
         found = self._accounts.get(user)
         if found is None:
-            if len(self._accounts) >= _CACHED:
-                self._accounts.clear()
-            found = self._accounts[user] = await self._load_accounts(user)
+            epoch = self.epoch
+            found = await self._load_accounts(user)
+            if epoch == self.epoch:
+                if len(self._accounts) >= _CACHED:
+                    self._accounts.clear()
+                self._accounts[user] = found
         return found
 
     async def _load_accounts(self, user: str) -> tuple[AccountInfo, ...]:

@@ -105,8 +105,10 @@ class NatsServer:
                         await self._reading
                         raise NatsServerError(f"nats-server ended at once: {self._said or 'no reason given'}")
                     await asyncio.sleep(0.02)
-        except TimeoutError:
+        except BaseException as error:
             await self.stop()
+            if not isinstance(error, TimeoutError):
+                raise
             raise NatsServerError(f"nats-server does not answer on 127.0.0.1:{self._port}") from None
 
     async def answers(self) -> bool:

@@ -121,7 +121,8 @@ def restore(
     """Write a backup into --data-dir, which must be new or empty. No server may run on it yet.
 
     The accounts get new ids, so that clients fetch everything anew: what they have cached may be of a time
-    after the backup. Users, passwords, tokens, addresses and grants are as they were.
+    after the backup. Users, passwords, tokens, addresses and grants are as they were. Push subscriptions are
+    not restored: clients make new ones.
     """
     manifest = _manifest(directory)
     target = invocation(ctx).load().config.data_dir
@@ -156,6 +157,8 @@ def _give_new_ids(ctx: typer.Context, directory: Path) -> None:
         users = await opened.accounts.users()
         ids = {user["account"]: new_id("a") for user in users}
         await opened.accounts.rename(ids)
+        # Some were destroyed since; to the others the server that was backed up may still push.
+        await opened.web_push.destroy_subscriptions()
         return ids
 
     ids = with_app(ctx, rename, config=_as_data(ctx, directory))

@@ -61,7 +61,7 @@ def _examine(config: "Config") -> Iterator[Finding]:
     if not any(finding.level == "problem" for finding in directory):
         yield from _disk(config.data_dir)
         yield _clock(config.data_dir)
-        yield _database(config)
+        yield from _database(config)
         yield _backup(config.data_dir)
 
 
@@ -118,24 +118,31 @@ def _clock(path: Path) -> Finding:
     return Finding("clock", "ok", f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
 
 
-def _database(config: "Config") -> Finding:
+def _database(config: "Config") -> Iterator[Finding]:
     import asyncio
 
     from veredus import log as logs
     from veredus.app import open_app
 
-    async def look() -> list[str]:
+    async def look() -> tuple[list[str], str | None]:
         async with open_app(config) as opened:
-            return await opened.ready()
+            return await opened.ready(), opened.bus.trouble()
 
     logs.configure(config.log.format, "error")
+    trouble = None
     try:
-        found = asyncio.run(look())
+        found, trouble = asyncio.run(look())
     except Exception as error:  # whatever it is, it is the finding
         found = [f"{type(error).__name__}: {error}"]
     if found:
-        return Finding("database", "problem", f"{'; '.join(found)} - see docs/backup.md for restoring one")
-    return Finding("database", "ok", "opens; `veredus db check` looks closer")
+        text = f"{'; '.join(found)} - see docs/backup.md for restoring one"
+        yield Finding("database", "problem", text)
+        return
+    yield Finding("database", "ok", "opens; `veredus db check` looks closer")
+    if trouble is not None:
+        yield Finding("bus", "warning", f"{trouble} - until it is there, changes are told after a second")
+    else:
+        yield Finding("bus", "ok", "connected" if config.bus.url else "none is needed in one process")
 
 
 def _certificate(config: "Config") -> Finding:

@@ -22,7 +22,13 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List push subscriptions and how delivery goes. Of a URL only the host is shown: the rest is secret."""
-    found = with_app(ctx, lambda opened: opened.push_subscriptions(user))
+
+    async def work(opened: "App") -> list[dict[str, Any]]:
+        if user is not None:
+            await opened.accounts.account_of(user)
+        return await opened.web_push.subscriptions(user)
+
+    found = with_app(ctx, work)
     if as_json:
         write_json(found)
         return
@@ -44,10 +50,15 @@ def _line(subscription: dict[str, Any]) -> str:
     else:
         parts.append("nothing sent yet")
     if subscription["failures"]:
-        parts.append(f"{subscription['failures']} failures")
+        parts.append(f"failures: {subscription['failures']}")
     if subscription["nextAttempt"]:
         parts.append(f"waits until {subscription['nextAttempt']}")
-    return "  ".join(parts)
+    return _plain("  ".join(parts))
+
+
+def _plain(text: str) -> str:
+    """For a terminal: clients choose a part of it, and remote hosts another."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 @app.command("test")
@@ -62,7 +73,8 @@ def try_(
     """
 
     async def work(opened: "App") -> list[tuple[dict[str, Any], str | None, bool]]:
-        return await opened.test_push(user)
+        await opened.accounts.account_of(user)
+        return await opened.web_push.test(user)
 
     tried = with_app(ctx, work)
     if not tried:
@@ -77,7 +89,7 @@ def try_(
     else:
         for one, outcome, _ in tried:
             said = outcome or "not verified by its client, so nothing may be sent"
-            typer.echo(f"{one['id']}  {one['deviceClientId']}  {said}")
+            typer.echo(_plain(f"{one['id']}  {one['deviceClientId']}  {said}"))
     if not all(is_delivered for _, _, is_delivered in tried):
         raise typer.Exit(EXIT_PROBLEMS)
 
@@ -91,7 +103,7 @@ def rotate_key(
 
     The old key goes on signing for the subscriptions that were made with it.
     """
-    confirm("Every client that uses web push has to subscribe anew. Make a new key?", yes)
+    confirm("Clients will subscribe anew; until then the old key signs for them. Make a new key?", yes)
 
     async def work(opened: "App") -> str:
         await opened.vapid.rotate()

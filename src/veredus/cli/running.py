@@ -102,14 +102,16 @@ async def serve_until(
     from veredus.serving import serve
 
     try:
-        async with (
-            serve(app, receive=receive, routes=routes, place=place) as running,
-            asyncio.TaskGroup() as tasks,
-        ):
+        async with serve(app, receive=receive, routes=routes, place=place) as running:
             maintenance = Maintenance(app.store, app.blobs, app.clock, app.config.data_dir)
-            tasks.create_task(maintenance.run(stop))
-            await announce(running)
-            await stop.wait()
+            working = asyncio.create_task(maintenance.run(stop))
+            try:
+                await announce(running)
+                await stop.wait()
+            finally:
+                # A round may take minutes; what it has not done is for the next one.
+                working.cancel()
+                await asyncio.wait([working])
     except OSError as error:
         if error.errno in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
             reason = busy.explain(addresses(app.config))

@@ -98,6 +98,25 @@ def _contradictions(config: Config, given: Mapping[str, Given]) -> list[str]:
             # A file that was named, but wrongly, has a line of its own already.
             if path is None and name not in given:
                 blame("tls.mode", f'"files" needs {name}')
+    if config.push.ca_file is not None and (fault := _authorities_fault(config.push.ca_file)):
+        blame("push.ca_file", f"{config.push.ca_file}: {fault}")
+    if config.workers > 1:
+        for key, url in (("storage.url", config.storage.url), ("blobs.url", config.blobs.url)):
+            if url == "memory":
+                blame(key, f'"memory" cannot be shared by {config.workers} workers: it needs workers = 1')
     if not config.http.listen:
         blame("http.listen", "must name one address at least")
     return problems
+
+
+def _authorities_fault(path: Path) -> str | None:
+    """What keeps the certification authorities of a PEM file from being read."""
+    import ssl  # noqa: PLC0415 - takes 10 ms, and few have such a file
+
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except ssl.SSLError:
+        return "holds no PEM certificate"
+    except OSError as error:
+        return error.strerror or str(error)
+    return None

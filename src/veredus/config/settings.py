@@ -133,6 +133,9 @@ class Limits:
     max_concurrent_requests: Annotated[
         int, _limit("API requests at a time from one user (maxConcurrentRequests).")
     ] = 8
+    max_streams: Annotated[
+        int, _limit("Open EventSource and WebSocket connections of one user, in each process.")
+    ] = 20_000
     max_calls_in_request: Annotated[int, _limit("Method calls in one request (maxCallsInRequest).")] = 64
     max_objects_in_get: Annotated[int, _limit("Objects of one /get (maxObjectsInGet).")] = 1000
     max_objects_in_set: Annotated[

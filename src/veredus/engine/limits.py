@@ -57,7 +57,7 @@ class Budget(Struct):
 
 
 class InFlight:
-    """How many requests of one kind each user has running."""
+    """How many requests, or streams, of one kind each user has running."""
 
     def __init__(self, name: str, most: int) -> None:
         self._name, self._most = name, most
@@ -65,13 +65,20 @@ class InFlight:
 
     @contextmanager
     def one(self, user: str) -> Iterator[None]:
-        """Count one more while the block runs; raises RequestError "limit" beyond the most allowed."""
-        if self._running[user] >= self._most:
-            raise RequestError.over_limit(self._name, f"At most {self._most} at once.", status=429)
-        self._running[user] += 1
+        """Count one more while the block runs; raises as ``begin`` does."""
+        self.begin(user)
         try:
             yield
         finally:
-            self._running[user] -= 1
-            if not self._running[user]:
-                del self._running[user]
+            self.end(user)
+
+    def begin(self, user: str) -> None:
+        """Count one more until ``end``; raises RequestError "limit" beyond the most allowed."""
+        if self._running[user] >= self._most:
+            raise RequestError.over_limit(self._name, f"At most {self._most} at once.", status=429)
+        self._running[user] += 1
+
+    def end(self, user: str) -> None:
+        self._running[user] -= 1
+        if not self._running[user]:
+            del self._running[user]

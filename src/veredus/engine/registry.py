@@ -65,6 +65,11 @@ class Registry:
         """What the store has to keep for these types."""
         return [type.table for type in self.types.values()]
 
+    def states(self) -> frozenset[str]:
+        """The names of all that has a state: types, and what is known of their creations."""
+        tables = [table for table in self.tables() if table.logged]
+        return frozenset(name for table in tables for name in (table.name, table.creations) if name)
+
     def _add_type(self, type: DataType) -> None:
         if type.name in self.types:
             raise DeclarationError(f"{type.name}: two data types have this name")

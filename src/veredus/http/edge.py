@@ -23,3 +23,5 @@ class Edge:
         self.addresses = Addresses(settings.public_url, settings.trusted_proxies)
         # By user, over HTTP and WebSocket together.
         self.requests = InFlight("maxConcurrentRequests", settings.max_concurrent_requests)
+        # By user, over EventSource and WebSocket together.
+        self.streams = InFlight("maxStreams", settings.max_streams)

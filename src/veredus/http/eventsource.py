@@ -16,12 +16,13 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
+from veredus.engine.limits import InFlight
 from veredus.formats.eventstream import block
+from veredus.http.edge import Edge
 from veredus.http.exchange import Exchange
 from veredus.http.problems import Headers, Problem
 from veredus.http.routes import Route
 from veredus.http.stream import Stream
-from veredus.ports import Authenticator
 from veredus.push import position as positions
 from veredus.push.event import Event
 from veredus.push.hub import Hub, NotAllowed
@@ -57,33 +58,49 @@ class _Wanted(Struct, frozen=True):
     since: Position | None
 
 
+class _Open(Struct):
+    """The streams that are open; ``counts``: those and others of each user."""
+
+    streams: set[Stream]
+    counts: InFlight
+
+
 class EventSource:
     """The endpoint. ``ping_s``: the shortest and the longest interval."""
 
-    def __init__(self, hub: Hub, authenticator: Authenticator, ping_s: tuple[int, int] = PING_S) -> None:
+    def __init__(self, edge: Edge, hub: Hub, ping_s: tuple[int, int] = PING_S) -> None:
         if ping_s[0] > 30 or ping_s[1] < 300:
             raise ValueError("RFC 8620 §7.3: a minimum above 30 s or a maximum below 300 s")
-        self._hub, self._authenticator, self._ping_s = hub, authenticator, ping_s
-        self._open: set[Stream] = set()
+        self._edge, self._hub, self._ping_s = edge, hub, ping_s
+        self._open = _Open(set(), edge.streams)
 
     def streams(self) -> int:
         """How many are open, for metrics."""
-        return len(self._open)
+        return len(self._open.streams)
 
     def routes(self) -> list[Route]:
         return [Route("/jmap/eventsource", {"GET": self._get}, tickets=True)]
 
     async def _get(self, x: Exchange) -> None:
-        """Begin a stream. Raises Problem (400, 401), Unavailable."""
+        """Begin a stream. Raises Problem (400, 401), RequestError (429), Unavailable."""
         wanted = self._read(x)
         if x.method == "HEAD":
             await x.stream(200, [*_HEADERS], _nothing())
             return
+        user = x.identity.user
+        self._edge.streams.begin(user)
+        try:
+            await self._begin(x, wanted)
+        except BaseException:
+            self._edge.streams.end(user)
+            raise
+
+    async def _begin(self, x: Exchange, wanted: _Wanted) -> None:
         stream = _EventStream(self._open, wanted, _head(x), is_chunked=x.scope["http_version"] != "1.0")
         try:
             stream.subscription = await self._hub.subscribe(x.identity, wanted.types, stream, wanted.since)
         except NotAllowed:
-            challenge = self._authenticator.challenge().encode("latin-1")
+            challenge = self._edge.authenticator.challenge().encode("latin-1")
             raise Problem(401, None, [(b"www-authenticate", challenge)]) from None
         # Nothing waits between the two, so no event comes before there is a transport.
         try:
@@ -166,7 +183,7 @@ class _EventStream(Stream):
         "_encode",
         "_head",
         "_is_chunked",
-        "_peers",
+        "_open",
         "_ping_s",
         "_ping_timer",
         "_told_at",
@@ -175,9 +192,9 @@ class _EventStream(Stream):
 
     subscription: Subscription
 
-    def __init__(self, peers: set[Stream], wanted: _Wanted, head: bytes, *, is_chunked: bool) -> None:
-        """``peers``: where it is to be found as long as it is open. ``head``: goes before the first block."""
-        self._peers, self._head, self._is_chunked = peers, head, is_chunked
+    def __init__(self, open: _Open, wanted: _Wanted, head: bytes, *, is_chunked: bool) -> None:
+        """``open``: where it is to be found until it is lost. ``head``: goes before the first block."""
+        self._open, self._head, self._is_chunked = open, head, is_chunked
         self._closes_after_state = wanted.closes_after_state
         self._ping_s = wanted.ping_s
         self._ping_timer: asyncio.TimerHandle | None = None
@@ -186,7 +203,7 @@ class _EventStream(Stream):
     # ---------------------------------------------------------------- of Stream
 
     def opened(self) -> None:
-        self._peers.add(self)
+        self._open.streams.add(self)
         sock = cast("socket.socket | None", self.transport.get_extra_info("socket"))
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
@@ -205,7 +222,8 @@ class _EventStream(Stream):
 
     def lost(self) -> None:
         self._leave()
-        self._peers.discard(self)
+        self._open.streams.discard(self)
+        self._open.counts.end(self.subscription.view.key.identity.user)
 
     def shut_down(self) -> None:
         retry = block(retry_ms=random.randint(*_RETRY_MS))  # noqa: S311 - not a secret

@@ -120,7 +120,6 @@ class HttpServer:
         if retired:
             self._end_after_answers()
             await self._wait_for_connections(self._timeouts.linger_s)
-            self._streams.close()  # those that began meanwhile
         for connection in list(self._state.connections):
             connection.shutdown()
         await self._end_requests(self._timeouts.retire_s if retired else self._timeouts.shutdown_s)

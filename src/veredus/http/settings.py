@@ -10,6 +10,8 @@ class HttpSettings(Struct, frozen=True, kw_only=True):
     max_size_upload: int
     max_concurrent_requests: int
     max_concurrent_upload: int
+    # Of one user in one process, EventSource and WebSocket together.
+    max_streams: int = 20_000
     # Of all session URLs, without a trailing slash. None: what each request's Host field says.
     public_url: str | None = None
     # Networks of the reverse proxies whose X-Forwarded-* fields are believed.

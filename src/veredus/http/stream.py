@@ -27,9 +27,11 @@ class Streams:
     def __init__(self, timeouts: Timeouts) -> None:
         self.timeouts = timeouts
         self.open: set[Stream] = set()
+        self.is_closing = False
 
     def close(self) -> None:
-        """Ask every stream to end properly, so that clients connect elsewhere."""
+        """Ask every stream to end properly, so that clients connect elsewhere; also those yet to come."""
+        self.is_closing = True
         for stream in list(self.open):
             stream.shut_down()
 
@@ -58,6 +60,8 @@ class Stream(asyncio.Protocol):
         transport.set_write_buffer_limits(high=1)
         _keep_alive(transport)
         self.opened()
+        if streams.is_closing:  # it was let in while the others ended
+            self.shut_down()
 
     def opened(self) -> None:
         """The transport is there; nothing of the response has been written."""

@@ -50,11 +50,19 @@ class WebSockets:
         return [Route(PATH, {"GET": self._connect}, tickets=True)]
 
     async def _connect(self, x: Exchange) -> None:
-        """Open a connection. Raises Problem (400, 401, 403, 426), Unavailable."""
+        """Open a connection. Raises Problem (400, 401, 403, 426), RequestError (429), Unavailable."""
         base_url = self._edge.addresses.base_url(x)
         self._check_origin(x, base_url)
         negotiation, response = _negotiate(x)
         connection = Connection(self._shared, x, base_url, response.serialize(), negotiation.extensions)
+        self._edge.streams.begin(x.identity.user)
+        try:
+            await self._begin(x, connection)
+        except BaseException:
+            self._edge.streams.end(x.identity.user)
+            raise
+
+    async def _begin(self, x: Exchange, connection: Connection) -> None:
         try:
             # Of no types: it hears of nothing until it asks, but of the end of its credentials.
             subscription = await self._hub.subscribe(x.identity, frozenset(), connection, NOWHERE)

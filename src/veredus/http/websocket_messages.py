@@ -100,6 +100,10 @@ class Connection(WebSocketStream):
         self.subscription.close()
         self._shared.open.discard(self)
 
+    def lost(self) -> None:
+        super().lost()
+        self._shared.edge.streams.end(self._identity.user)
+
     def writable(self) -> None:
         super().writable()
         if self.can_push:
@@ -259,12 +263,8 @@ class Connection(WebSocketStream):
 
     def _follow(self, subscription: Subscription) -> None:
         self.subscription = subscription
-        if subscription.view.key.types == _NOTHING:
-            return
-        subscription.ready()
-        if self.can_push:
-            # It knows all now; standing where all others do, it is told the same event as they are.
-            subscription.position = subscription.view.position
+        if subscription.view.key.types != _NOTHING:
+            subscription.ready()
 
 
 def _is_utf8(message: bytes) -> bool:

@@ -20,6 +20,8 @@ from veredus.http.stream import Stream
 _COMPRESS_FROM = 1024
 # Larger ones are compressed in a thread: they would hold up everybody else.
 _COMPRESS_ASIDE_FROM = 256 * 1024
+# Octets that are understood in one turn of the loop: many tiny messages must not hold up everybody else.
+_PIECE = 8192
 # How long a client may take to close when it was told to; until then what it still sends is read past, or
 # its kernel would throw away our last message.
 _CLOSE_S = 5.0
@@ -63,6 +65,7 @@ class WebSocketStream(Stream):
         "_pinged_at",
         "_protocol",
         "_timer",
+        "_unread",
         "_waiting",
     )
 
@@ -73,6 +76,8 @@ class WebSocketStream(Stream):
         self._protocol.extensions = extensions
         # Of a message of which the end has not come; the protocol bounds it.
         self._fragments: bytearray | None = None
+        # What has come and is not looked at yet; as long as there is any, nothing more is read.
+        self._unread = b""
         # Frames for which the client has not made room; made when the first has to wait.
         self._waiting: deque[bytes] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -160,12 +165,12 @@ class WebSocketStream(Stream):
             self.transport.write(waiting.popleft())
         if self.is_writable:
             self._waiting = None
-            if not self.transport.is_closing():
-                self.transport.resume_reading()
+            self._go_on_reading()
 
     def lost(self) -> None:
         self._stop_watching()
         self._waiting = self._fragments = None
+        self._unread = b""
         # It refers to the protocol that it belongs to, and cycles are collected rarely.
         self._protocol.parser.close()
         self.left()
@@ -174,6 +179,29 @@ class WebSocketStream(Stream):
 
     def data_received(self, data: bytes) -> None:
         self._heard_at = asyncio.get_running_loop().time()
+        is_waiting = bool(self._unread)
+        self._unread += data
+        if not is_waiting:
+            self._read_piece()
+
+    def _read_piece(self) -> None:
+        if not self._unread or not (self.is_writable or self._is_over):
+            return
+        piece, self._unread = self._unread[:_PIECE], self._unread[_PIECE:]
+        self._understand_frames(piece)
+        if self._unread and not self.transport.is_closing():
+            self.transport.pause_reading()
+        self._go_on_reading()
+
+    def _go_on_reading(self) -> None:
+        if self.transport.is_closing():
+            return
+        if self._unread:
+            asyncio.get_running_loop().call_soon(self._read_piece)
+        elif self.is_writable or self._is_over:
+            self.transport.resume_reading()
+
+    def _understand_frames(self, data: bytes) -> None:
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Frame) and not self._is_over:
@@ -223,7 +251,7 @@ class WebSocketStream(Stream):
         if self._protocol.close_rcvd is not None or self.transport.is_closing():
             self.transport.close()
             return
-        self.transport.resume_reading()
+        self._go_on_reading()
         wait_s = _CLOSE_S
         if has_failed and self.transport.can_write_eof():
             self.transport.write_eof()

@@ -6,9 +6,8 @@ that is ever sent (RFC 8620 §7.2).
 """
 
 import asyncio
-import random
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 from msgspec import Struct
@@ -21,25 +20,16 @@ from veredus.push.email_push import Batch, NewEmails
 from veredus.push.event import Event
 from veredus.push.hub import Hub
 from veredus.push.message import Message
+from veredus.push.outcome import Urgency
+from veredus.push.pace import Pace
 from veredus.push.position import Position
 from veredus.push.records import Progress, Record
-from veredus.push.sender import Outcome, PushSender, Target
+from veredus.push.sender import PushSender, Target
+from veredus.push.slots import Slots
 from veredus.push.vapid import Vapid
 from veredus.push.view import End, Subscription
-from veredus.wire.dates import utc_date
 from veredus.wire.types import Id
 
-# Between tries: twice as long each time, from about a second to an hour.
-_FIRST_WAIT_S = 1.0
-_MAX_WAIT_S = 3600.0
-# What a URL that asks for fewer requests is given between two of them, at first.
-_FIRST_GAP_S = 2.0
-_MAX_GAP_S = 3600.0
-# With each request that it takes, the gap gets so much shorter.
-_GAP_EASES = 0.9
-# A URL that takes nothing for so long is given up: one that fails, one that says it never will.
-FAILING_LIFE = timedelta(days=3)
-REFUSING_LIFE = timedelta(days=1)
 _MAIL = frozenset({"EmailDelivery"})
 
 log = structlog.get_logger("veredus.push")
@@ -62,7 +52,7 @@ class Owner(Struct, frozen=True):
     why. ``lost``: it is no longer told of changes, and must join again.
     """
 
-    slots: asyncio.Semaphore
+    slots: Slots
     changed: "Callable[[Device], None]"
     doomed: Callable[[Id, str], None]
     lost: "Callable[[Device], None]"
@@ -79,23 +69,18 @@ class Device:
         if progress is not None:
             # One that was never stored stands nowhere: it is told everything.
             self._told = positions.decode(progress.position or "")
-        self.progress = progress = progress or Progress(id=record.id)
-        self._loop = asyncio.get_running_loop()
+        self.progress = progress or Progress(id=record.id)
+        self._pace = Pace(self.progress, tools.clock)
+        self._ends_at, self._end_reason = _end_of(record)
         self._states: Subscription | None = None
         self._mail: Subscription | None = None
         self._event: Event | None = None
-        # Accounts that may have new Emails, and what was found and is not sent yet.
+        # Accounts that may have new Emails, and what is left of what was sent in part.
         self._owed: set[Id] = set()
         self._batches: dict[Id, Batch] = {}
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._not_before = self._loop.time() + self._left(progress.next_attempt)
         self._is_closed = False
-
-    def _left(self, until: str | None) -> float:
-        if until is None:
-            return 0
-        return max(0.0, (records.moment(until) - self._tools.clock.now()).total_seconds())
 
     # ------------------------------------------------------------ life
 
@@ -118,9 +103,9 @@ class Device:
     def update(self, record: Record) -> bool:
         """Take over what the client has changed; whether it must join again."""
         old, self.record = self.record, record
-        self._batches = {
-            account: batch for account, batch in self._batches.items() if account in (record.email_push or ())
-        }
+        self._ends_at, self._end_reason = _end_of(record)
+        if old.email_push != record.email_push:  # what was found is not what is wanted now
+            self._batches.clear()
         self.poke()
         return old.types != record.types or old.email_push != record.email_push
 
@@ -149,12 +134,11 @@ class Device:
 
     def is_over(self, now: datetime) -> str | None:
         """Why the subscription has come to its end by itself, if it has."""
-        record = self.record
-        if records.moment(record.expires) <= now:
-            return "it has expired"
-        if not record.is_verified and records.moment(record.created) + message.VERIFICATION_LIFE <= now:
-            return "nobody has verified it"
-        return None
+        return self._end_reason if self._ends_at <= now else None
+
+    def is_waiting(self) -> bool:
+        """Whether its URL is left alone for a time, after a failure or because it wants fewer requests."""
+        return self._pace.wait_s() > 0
 
     # ------------------------------------------------------------ from the hub
 
@@ -170,6 +154,7 @@ class Device:
             case "credentials":
                 self._owner.doomed(self.record.id, "its credentials have ended")
             case "access":
+                self._batches.clear()  # it may be of an account that is no longer seen
                 self._owner.lost(self)
 
     def delivered(self, accounts: "set[Id]") -> None:
@@ -180,17 +165,17 @@ class Device:
     # ------------------------------------------------------------ when to send
 
     def _is_free(self) -> bool:
-        return not self._is_closed and self._task is None and self._loop.time() >= self._not_before
+        return not self._is_closed and self._task is None and not self.is_waiting()
 
     def poke(self) -> None:
         """Send what is due, now or as soon as it may be."""
         if self._is_closed or self._task is not None or self.is_over(self._tools.clock.now()):
             return
-        wait = self._not_before - self._loop.time()
+        wait = self._pace.wait_s()
         if wait > 0:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._loop.call_later(wait, self.poke)
+            self._timer = asyncio.get_running_loop().call_later(wait, self.poke)
         elif not self.record.is_verified:
             if not self.progress.verification_sent:
                 self._start()
@@ -205,7 +190,7 @@ class Device:
 
     async def _run(self) -> None:
         try:
-            async with self._owner.slots:
+            async with self._owner.slots.one(self.record.identity.user):
                 await self._deliver()
         except Unavailable as error:
             self._failed(f"not sent: {error}")
@@ -221,16 +206,12 @@ class Device:
 
     async def _deliver(self) -> None:
         event, self._event = self._event, None
-        if self.is_over(self._tools.clock.now()):  # its owner will find and destroy it
-            self._forget_event()
-            return
         if not self.record.is_verified:
             self.progress.verification_sent = await self._send(message.verification(self.record))
-            self._owner.changed(self)
             return
         if event is not None and not await self._tell(event):
             return
-        if self._owed and self._loop.time() >= self._not_before:
+        if self._owed and not self.is_waiting():
             await self._push_emails(next(iter(self._owed)))
 
     async def _tell(self, event: Event) -> bool:
@@ -256,27 +237,42 @@ class Device:
         self._owed.discard(account)  # before it is read: what comes from now on is owed anew
         if config is None:
             return
-        batch = self._batches.pop(account, None)
+        record, batch = self.record, self._batches.get(account)
         if batch is None:
-            since = max(self.progress.emails.get(account, 0), self.record.email_since.get(account, 0))
-            batch = await self._tools.emails.after(self.record.identity, account, config, since)
-        while batch.bodies:
+            since = max(self.progress.emails.get(account, 0), record.email_since.get(account, 0))
             now = self._tools.clock.now()
-            is_sent = await self._send(message.email_push(batch.bodies[0], config.urgency, self.record, now))
+            batch = await self._tools.emails.after(record.identity, account, config, since, now)
+            if record is not self.record:  # what was found may not be what is wanted now
+                self._owed.add(account)
+                return
+            self._batches[account] = batch
+        await self._push_batch(account, batch, config.urgency)
+
+    async def _push_batch(self, account: Id, batch: Batch, urgency: Urgency) -> None:
+        total = len(batch.bodies)
+        while batch.bodies and self._batches.get(account) is batch:
+            now = self._tools.clock.now()
+            is_sent = await self._send(message.email_push(batch.bodies[0], urgency, self.record, now))
             if is_sent:
                 del batch.bodies[0]
-            if not is_sent or self._loop.time() < self._not_before:
+            if not is_sent or self.is_waiting():
                 break
-        if batch.bodies:
-            self._batches[account] = batch
-        else:
+        if not batch.bodies:
             self.progress.emails[account] = batch.position
             self._owner.changed(self)
-        if batch.bodies or batch.has_more:
+        else:
             self._owed.add(account)
+        if len(batch.bodies) in (0, total):  # nothing of it, or all: the next one is read anew
+            self._batches.pop(account, None)
 
     async def _send(self, what: Message) -> bool:
-        """Whether the URL has taken it. What else that means is noted."""
+        """Whether the URL has taken it. What else that means is noted.
+
+        Asked before each request, because there may be much between it and the one before: nothing goes out
+        once the subscription has ended (RFC 8620 §7.2).
+        """
+        if self._is_closed or self.is_over(self._tools.clock.now()):
+            return False
         target = await self._target()
         if target is None:
             self._owner.doomed(self.record.id, "the VAPID key that it was made with is no longer kept")
@@ -284,8 +280,19 @@ class Device:
         outcome = await self._tools.sender.send(
             target, what.body, ttl=what.ttl, urgency=what.urgency, topic=what.topic
         )
-        self._learn(outcome)
+        self._learned(self._pace.learn(outcome))
+        if outcome.kind in ("retry", "refused"):
+            log.info("push not accepted", subscription=self.record.id, reason=outcome.detail)
         return outcome.kind == "delivered"
+
+    def _failed(self, reason: str) -> None:
+        self._forget_event()
+        self._learned(self._pace.fail(reason))
+
+    def _learned(self, end_reason: str | None) -> None:
+        self._owner.changed(self)
+        if end_reason is not None:
+            self._owner.doomed(self.record.id, end_reason)
 
     async def _target(self) -> Target | None:
         vapid = self._tools.vapid
@@ -294,51 +301,6 @@ class Device:
             await vapid.refresh()
             key = vapid.by_id(self.record.vapid)
         return None if key is None else target_of(self.record, key)
-
-    # ------------------------------------------------------------ what comes of it
-
-    def _learn(self, outcome: Outcome) -> None:
-        progress, now = self.progress, self._tools.clock.now()
-        wait = float(outcome.retry_after_s or 0)
-        match outcome.kind:
-            case "delivered":
-                progress.failures, progress.failing_since = 0, None
-                progress.gap_s = progress.gap_s * _GAP_EASES if progress.gap_s > _FIRST_GAP_S / 2 else 0
-                wait = progress.gap_s
-            case "gone":
-                self._owner.doomed(self.record.id, outcome.detail)
-            case "slow_down":
-                progress.gap_s = min(max(progress.gap_s * 2, _FIRST_GAP_S), _MAX_GAP_S)
-                wait = max(wait, progress.gap_s)
-            case "retry" | "refused":
-                wait = max(wait, self._count_failure(now, is_refused=outcome.kind == "refused"))
-                log.info("push not accepted", subscription=self.record.id, reason=outcome.detail)
-        self._note(outcome.detail, now, wait)
-
-    def _failed(self, reason: str) -> None:
-        """A try that did not even reach the URL."""
-        self._forget_event()
-        now = self._tools.clock.now()
-        self._note(reason, now, self._count_failure(now, is_refused=False))
-
-    def _count_failure(self, now: datetime, *, is_refused: bool) -> float:
-        """How long to wait, in seconds; the subscription is given up when it was to no avail for too long."""
-        progress = self.progress
-        progress.failures += 1
-        progress.failing_since = progress.failing_since or utc_date(now)
-        life = REFUSING_LIFE if is_refused else FAILING_LIFE
-        if records.moment(progress.failing_since) + life <= now:
-            self._owner.doomed(self.record.id, f"it has taken nothing since {progress.failing_since}")
-        # Not all at the same moment when a push service comes back.
-        longest = min(_FIRST_WAIT_S * float(2 ** min(progress.failures, 20)), _MAX_WAIT_S)
-        return longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
-
-    def _note(self, outcome: str, now: datetime, wait_s: float) -> None:
-        self._not_before = self._loop.time() + wait_s
-        self.progress.attempted = utc_date(now)
-        self.progress.outcome = outcome
-        self.progress.next_attempt = utc_date(now + timedelta(seconds=wait_s)) if wait_s else None
-        self._owner.changed(self)
 
 
 class _Mail:
@@ -353,6 +315,15 @@ class _Mail:
 
     def end(self, why: End) -> None:
         """The device hears it, too."""
+
+
+def _end_of(record: Record) -> tuple[datetime, str]:
+    """When the subscription comes to its end by itself, and why."""
+    expires = records.moment(record.expires)
+    unverified = records.moment(record.created) + message.VERIFICATION_LIFE
+    if not record.is_verified and unverified < expires:
+        return unverified, "nobody has verified it"
+    return expires, "it has expired"
 
 
 def target_of(record: Record, key: VapidKey) -> Target:

@@ -1,5 +1,6 @@
 """What people ask of push subscriptions: which there are, how delivery goes, and whether a URL answers."""
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -44,7 +45,7 @@ def _described(record: Record, progress: Progress) -> dict[str, Any]:
 
 
 async def test(
-    store: Store, account: Id, sender: PushSender, vapid: Vapid, user: str
+    store: Store, account: Id, sender: PushSender, vapid: Vapid, user: str, now: datetime
 ) -> list[tuple[dict[str, Any], str | None, bool]]:
     """Send each verified subscription of a user a StateChange in which nothing has changed.
 
@@ -59,6 +60,8 @@ async def test(
         outcome, is_delivered = None, False
         if key is None:
             outcome = "the VAPID key that it was made with is no longer kept"
+        elif records.moment(record.expires) <= now:
+            outcome = "it has expired, so nothing may be sent"
         elif record.is_verified:
             target = target_of(record, key)
             sent = await sender.send(target, message.test_change(), ttl=_TEST_TTL_S, urgency="normal")

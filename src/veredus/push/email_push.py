@@ -1,10 +1,13 @@
 """EmailPush: new Emails in the push message itself (draft-ietf-jmap-emailpush-03).
 
 What is new is read from the change log, from where the last message ended. So an Email that came while the
-URL, or the server, was down is pushed later, and a crash may push one twice, but loses none.
+URL, or the server, was down is pushed later, and a crash may push one twice, but loses none. Not all that is
+created is news: a mailbox that is imported holds old Emails, and nobody is notified of thousands.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -18,13 +21,18 @@ from veredus.ports import Directory, Identity, Snapshot, Store
 from veredus.push.records import EmailPushConfig
 from veredus.schema import Access, DataType
 from veredus.wire import json
+from veredus.wire.dates import utc_date
 from veredus.wire.errors import MethodError
 from veredus.wire.push import EmailPush
 from veredus.wire.types import Id, JsonObject
 
 CAPABILITY = "urn:ietf:params:jmap:emailpush"
 # Changes of Emails that are looked at in one go.
-_AT_ONCE = 50
+_AT_ONCE = 500
+# So many Emails, the newest, are told of all that have come since the last time.
+MOST = 100
+# An Email that was received longer ago is no news, nor is a draft.
+NEWS_LIFE = timedelta(days=1)
 MAX_PROPERTIES = 100
 
 CompileFilter = Callable[[DataType, Any], Condition]
@@ -72,13 +80,11 @@ class EmailPushChecks:
 class Batch(Struct):
     """What is to be sent of one account. ``bodies``: EmailPush objects as JSON, the oldest Emails first.
 
-    ``position``: the state of Email up to which nothing is left once they are sent; ``has_more``: and then
-    it goes on from there.
+    ``position``: the state of Email up to which nothing is left once they are sent.
     """
 
     bodies: list[bytes]
     position: int
-    has_more: bool
 
 
 class NewEmails:
@@ -91,26 +97,36 @@ class NewEmails:
         engine: Engine,
         email: DataType,
         compile_filter: CompileFilter,
+        most: int = MOST,
     ) -> None:
+        """``most``: that Email/get gives at once."""
+        self._most = min(most, MOST)
         self._store, self._directory, self._engine = store, directory, engine
         self._email, self._compile = email, compile_filter
 
-    async def after(self, identity: Identity, account: Id, config: EmailPushConfig, position: int) -> Batch:
-        """Emails created after a state and still there. Raises Unavailable."""
+    async def after(
+        self, identity: Identity, account: Id, config: EmailPushConfig, position: int, now: datetime
+    ) -> Batch:
+        """Emails that have come after a state and are still there. Raises Unavailable."""
         visible = {info.id for info in await self._directory.accounts(identity.user)}
         if account not in visible:
-            return Batch([], position, has_more=False)
-        ids: list[Id] = []
+            return Batch([], position)
+        news = {"after": utc_date(now - NEWS_LIFE), "notKeyword": "$draft"}
+        wanted = all_of(self._compile(self._email, config.filter), self._compile(self._email, news))
+        newest: deque[Id] = deque(maxlen=self._most)
         async with self._store.read(account) as snapshot:
-            changes = await snapshot.changes(self._email.name, position, _AT_ONCE)
-            if changes is None:  # so long ago that the log has forgotten it: no news any more
-                return Batch([], await snapshot.state(self._email.name), has_more=False)
-            if changes.created:
-                where = self._compile(self._email, config.filter)
-                new = In("id", tuple(changes.created))
-                ids = await snapshot.select(self._email.name, all_of(where, new))
-        bodies = list(await self._bodies(identity, account, config.properties, ids)) if ids else []
-        return Batch(bodies, changes.new_state, changes.has_more)
+            has_more = True
+            while has_more:
+                changes = await snapshot.changes(self._email.name, position, _AT_ONCE)
+                if changes is None:  # so long ago that the log has forgotten it
+                    return Batch([], await snapshot.state(self._email.name))
+                if changes.created:
+                    new = In("id", tuple(changes.created))
+                    newest.extend(await snapshot.select(self._email.name, all_of(wanted, new)))
+                position, has_more = changes.new_state, changes.has_more
+        if not newest:
+            return Batch([], position)
+        return Batch(list(await self._bodies(identity, account, config.properties, list(newest))), position)
 
     async def _bodies(
         self, identity: Identity, account: Id, names: list[str], ids: list[Id]

@@ -40,8 +40,15 @@ class Hub:
     """The subscribers of one process. ``run`` belongs to one task."""
 
     def __init__(
-        self, store: Store, bus: EventBus, authenticator: Authenticator, directory: Directory
+        self,
+        store: Store,
+        bus: EventBus,
+        authenticator: Authenticator,
+        directory: Directory,
+        types: frozenset[str],
     ) -> None:
+        """``types``: all that have a state; subscribers may name others, which are not kept."""
+        self._types = types
         self._store, self._authenticator, self._directory = store, authenticator, directory
         self._hints = bus.subscribe(self._receive)
         self._accounts: dict[Id, AccountStates] = {}
@@ -66,6 +73,8 @@ class Hub:
         epoch = await self._directory.fresh()
         if not await self._authenticator.is_valid(identity):
             raise NotAllowed
+        if types is not None:
+            types &= self._types
         key = ViewKey(identity, await self._visible(identity), types)
         view = await self._view(key)
         if since is not None and await self._catch_up(since, key.accounts):

@@ -1,5 +1,6 @@
 """What a delivery is given and what becomes of it; apart from ``sender``, which takes long to import."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -39,3 +40,15 @@ class Bounds(Struct, frozen=True):
     total_timeout_s: float = 30
     connections: int = 100
     connections_per_host: int = 20
+
+
+class PushCounts(Struct):
+    """For metrics. ``outcomes``: of the requests that were sent since the start; the others: of now.
+
+    ``waiting``: subscriptions whose URL is left alone for a time. All zero in a process that does not push.
+    """
+
+    outcomes: Mapping[Kind, int] = {}
+    subscriptions: int = 0
+    in_flight: int = 0
+    waiting: int = 0

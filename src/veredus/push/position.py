@@ -13,6 +13,8 @@ from veredus.wire.types import Id
 # Never changed once it was handed out: many subscribers share one.
 Position: TypeAlias = Mapping[Id, int]
 
+# Characters of a position: more than fit into a header section, and so into a Last-Event-ID.
+_MOST = 65_536
 _PART = re.compile(r"([A-Za-z0-9_-]{1,255})\.([0-9]{1,16})\Z")
 
 
@@ -23,6 +25,8 @@ def encode(position: Position) -> str:
 
 def decode(text: str) -> Position | None:
     """The position that ``encode`` wrote; None when it is none of ours."""
+    if len(text) > _MOST:
+        return None
     position: dict[Id, int] = {}
     for part in text.split("~") if text else ():
         found = _PART.match(part)

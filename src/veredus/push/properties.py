@@ -124,10 +124,6 @@ class Checks:
         if value == old.verification_code:
             return old.verification_code
         # In the same time however much of it is right.
-        if not isinstance(value, str) or not hmac.compare_digest(_octets(value), _octets(old.code)):
+        if not isinstance(value, str) or not hmac.compare_digest(value.encode(), old.code.encode()):
             self.wrong("verificationCode", "it is not the code that was pushed to the URL.")
         return old.code
-
-
-def _octets(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")

@@ -18,18 +18,25 @@ from veredus.ports import EventBus, Hint, Store, Unavailable
 from veredus.push import records
 from veredus.push.device import Device, Owner, Tools
 from veredus.push.hub import NotAllowed
+from veredus.push.outcome import PushCounts
 from veredus.push.records import Progress, Record
+from veredus.push.slots import Slots
 from veredus.wire.types import Id
 
 # How often the subscriptions are looked at without a hint, and at most how often progress is stored.
 INTERVAL_S = 1.0
 # How soon another process takes over.
 TAKE_OVER_S = 2.0
+# How often keys that nobody uses any more are looked for.
+_KEYS_INTERVAL_S = 3600.0
 # Requests under way at a time.
 _SLOTS = 100
+_SLOTS_OF_USER = 10
+# After so many subscriptions others have their turn: at the start there may be thousands.
+_AT_ONCE = 100
 _CHANGES_AT_ONCE = 1000
-_LAST_MOMENT_S = 3.0
-_SURE_AFTER_S = 2.0
+LAST_MOMENT_S = 3.0
+SURE_AFTER_S = 2.0
 
 log = structlog.get_logger("veredus.push")
 
@@ -42,13 +49,13 @@ class Pusher:
         none)."""
         self._store, self._account, self._bus, self._tools = store, account, bus, tools
         self._lock = lock
-        self._owner = Owner(asyncio.Semaphore(_SLOTS), self._note_changed, self._doom, self._note_lost)
+        self._owner = Owner(Slots(_SLOTS, _SLOTS_OF_USER), self._note_changed, self._doom, self._note_lost)
         self._devices: dict[Id, Device] = {}
         # The state of the records that is known; None: nothing was read yet.
         self._state: int | None = None
         self._wake = asyncio.Event()
         self._unsaved: dict[Id, Progress] = {}
-        self._saved_at = float("-inf")
+        self._saved_at = self._keys_seen_at = float("-inf")
         # To be destroyed, and why; to be told of changes again.
         self._doomed: dict[Id, str] = {}
         self._lost: dict[Id, Device] = {}
@@ -63,6 +70,15 @@ class Pusher:
                     await self._push(stop)
                     return
             await _pause(stop, TAKE_OVER_S)
+
+    def counts(self) -> PushCounts:
+        devices = self._devices.values()
+        return PushCounts(
+            self._tools.sender.counts,
+            subscriptions=len(devices),
+            in_flight=sum(bool(device.under_way()) for device in devices),
+            waiting=sum(device.is_waiting() for device in devices),
+        )
 
     async def _push(self, stop: asyncio.Event) -> None:
         hints = self._bus.subscribe(self._receive)
@@ -86,8 +102,12 @@ class Pusher:
             await self._join_lost()
             self._find_over()
             await self._destroy_doomed()
-            if asyncio.get_running_loop().time() >= self._saved_at + INTERVAL_S:
+            now = asyncio.get_running_loop().time()
+            if now >= self._saved_at + INTERVAL_S:
                 await self._save()
+            if now >= self._keys_seen_at + _KEYS_INTERVAL_S:
+                self._keys_seen_at = now
+                await self._tools.vapid.drop_unused()
         except Unavailable as error:
             log.warning("web push waits", error=str(error))
 
@@ -117,7 +137,9 @@ class Pusher:
                 gone = changes.destroyed
             for id in gone:
                 self._forget(id)
-            for record in found:
+            for number, record in enumerate(found, 1):
+                if number % _AT_ONCE == 0:
+                    await asyncio.sleep(0)
                 is_new = changes is not None and record.id in changes.created
                 self._add(record, progress.get(record.id, None if is_new else Progress(id=record.id)))
             self._state = state if changes is None else changes.new_state
@@ -141,13 +163,15 @@ class Pusher:
 
     async def _join_lost(self) -> None:
         now = asyncio.get_running_loop().time()
-        for id, device in list(self._lost.items()):
+        for number, (id, device) in enumerate(list(self._lost.items()), 1):
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
             del self._lost[id]
             try:
                 await device.join()
             except NotAllowed:
                 # What is known here of users may be a second behind what was changed elsewhere.
-                if now - self._denied.setdefault(id, now) < _SURE_AFTER_S:
+                if now - self._denied.setdefault(id, now) < SURE_AFTER_S:
                     self._lost[id] = device
                     continue
                 self._doom(id, "its credentials have ended")
@@ -210,7 +234,7 @@ class Pusher:
             device.stop()
         under_way = [task for device in devices for task in device.under_way()]
         if under_way:
-            await asyncio.wait(under_way, timeout=_LAST_MOMENT_S)
+            await asyncio.wait(under_way, timeout=LAST_MOMENT_S)
         for device in devices:
             device.close()
         await asyncio.gather(*under_way, return_exceptions=True)

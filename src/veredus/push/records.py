@@ -132,6 +132,12 @@ async def destroy(tx: Transaction, id: Id) -> bool:
     return True
 
 
+async def destroy_all(tx: Transaction) -> None:
+    for type in (TYPE, _PROGRESS):
+        for record in await tx.get(type, None, {"id"}):
+            await tx.delete(type, record["id"])
+
+
 def moment(date: UTCDate) -> datetime:
     """Raises ValueError: there is no such day or second."""
     return datetime.fromisoformat(date)

@@ -223,6 +223,8 @@ async def _discard(response: aiohttp.ClientResponse) -> None:
 
 def _explained(error: Exception, host: str) -> str:
     """For people. The text of aiohttp's exceptions may hold the whole URL, so it is not used."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        host = error.host  # a redirect may have led there
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"the name {host} cannot be resolved"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):

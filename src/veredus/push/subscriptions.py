@@ -272,7 +272,7 @@ class _Run:
         if not isinstance(value, dict) or len(json.encode(value)) > _MAX_EMAIL_PUSH:
             checks.wrong("emailPush", f"it must be null or an object of at most {_MAX_EMAIL_PUSH} octets.")
             return None
-        if keys is None:
+        if value and keys is None:
             checks.wrong("emailPush", "it needs keys: what is pushed must be encrypted.")
         found = {}
         for account, config in value.items():

@@ -26,6 +26,8 @@ _USER = re.compile(r"https?://[^/?#]*@")
 _NAME = re.compile(r"(?=.{1,253}\Z)(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
 _UNICAST_6 = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
+# What Python takes for public, depending on its version, and what a cloud answers to its own machines alone.
+_NOT_PUBLIC = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "3fff::/20")))
 # Below are services that speak first or badly; the two are those of HTTP.
 _FIRST_FREE_PORT = 1024
 _HTTP_PORTS = (80, 443)
@@ -136,5 +138,7 @@ def _reached(address: Address) -> list[Address]:
 def _is_public(address: Address) -> bool:
     """Global unicast (RFC 4291 §2.4; the special-purpose registries of IANA)."""
     if isinstance(address, IPv6Address) and address not in _UNICAST_6:
+        return False
+    if any(address in network for network in _NOT_PUBLIC):
         return False
     return address.is_global and not address.is_multicast

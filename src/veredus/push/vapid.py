@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from veredus.formats.webpush import VapidKey, vapid_authorization
 from veredus.ports import Clock, Snapshot, Store, Table, Transaction, Unavailable
+from veredus.push.records import TYPE as SUBSCRIPTION
 from veredus.wire.dates import utc_date
 from veredus.wire.types import Id, JsonObject
 
@@ -100,19 +101,18 @@ class Vapid:
         await self.refresh()
         return id
 
-    async def drop(self, before: datetime) -> list[str]:
-        """Forget the keys replaced before a moment; their ids: subscriptions made with them must go (§5).
-
-        Raises Unavailable.
-        """
-        limit = utc_date(before)
+    async def drop_unused(self) -> list[str]:
+        """Forget the old keys that no subscription was made with; their ids. Raises Unavailable."""
+        if len(self._known.keys) == 1:
+            return []
         async with self._store.write(self._account) as tx:
-            records = await tx.get(_TYPE, None)
-            dropped = [one["id"] for one in records if not one["current"] and one["at"] < limit]
-            for id in dropped:
+            used = {one["vapid"] for one in await tx.get(SUBSCRIPTION, None, {"vapid"})}
+            keys = await tx.get(_TYPE, None)
+            unused: list[str] = [one["id"] for one in keys if not one["current"] and one["id"] not in used]
+            for id in unused:
                 await tx.delete(_TYPE, id)
         await self.refresh()
-        return dropped
+        return unused
 
     async def follow(self, stop: asyncio.Event, changed: Callable[[], None]) -> None:
         """``refresh`` every few seconds until ``stop``; call ``changed`` when the current key did."""

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Literal, Protocol, TypeAlias
 
+import structlog
 from msgspec import Struct
 
 from veredus.ports import Identity
@@ -18,12 +19,16 @@ from veredus.wire.types import Id
 
 # After an event, the next one waits so long, and takes all that happens meanwhile.
 GAP_S = 0.1
+# Timers may fire so much early.
+_EARLY_S = 0.002
 # Subscribers who are told in one turn of the event loop; then others have theirs.
-_AT_ONCE = 200
+_AT_ONCE = 50
 
 
 # The credentials are no longer good; an account may no longer be seen; the server closes.
 End: TypeAlias = Literal["credentials", "access", "shutdown"]
+
+log = structlog.get_logger("veredus.push")
 
 
 class Sink(Protocol):
@@ -70,12 +75,14 @@ class ViewKey(Struct, frozen=True):
 
 
 class Subscription:
-    """One subscriber's place in a view. ``position``: the last one that its sink has taken."""
+    """One subscriber's place in a view. ``position``: the last one that its sink has taken.
+    ``next_at``: when it may be told the next event, by the clock of the loop."""
 
-    __slots__ = ("position", "sink", "view")
+    __slots__ = ("next_at", "position", "sink", "view")
 
     def __init__(self, view: "View", sink: Sink, position: Position) -> None:
         self.view, self.sink, self.position = view, sink, position
+        self.next_at = 0.0
 
     def ready(self) -> None:
         """The sink can take an event: give it what it has missed."""
@@ -131,12 +138,17 @@ class View:
         self.subscriptions.discard(subscription)
 
     def catch_up(self, subscription: Subscription) -> None:
-        """Tell one subscriber what it does not know."""
-        if subscription in self.subscriptions:
-            event = self.since(subscription.position)
-            if event is None:
-                subscription.position = self.position  # the same object as that of the others
-            self._offer(subscription, event)
+        """Tell one subscriber what it does not know, or leave it to the next telling if it is too early."""
+        if subscription not in self.subscriptions:
+            return
+        event = self.since(subscription.position)
+        now = self._loop.time()
+        if event is None:
+            subscription.position = self.position  # the same object as that of the others
+        elif now < subscription.next_at:
+            self._tell_later()
+        else:
+            self._offer(subscription, event, now + GAP_S)
 
     def since(self, position: Position) -> Event | None:
         """All that has changed since a position; None when nothing has."""
@@ -157,16 +169,25 @@ class View:
                 changed[account.id] = new
         return Event(StateChange(changed), self.position) if changed else None
 
-    def _offer(self, subscription: Subscription, event: Event | None) -> None:
-        if event is not None and subscription.sink.take(event):
+    def _offer(self, subscription: Subscription, event: Event, next_at: float) -> None:
+        try:
+            has_taken = subscription.sink.take(event)
+        except Exception:  # a bug, and not one that may silence those who come after this subscriber
+            log.exception("subscriber failed", user=self.key.identity.user)
+            return
+        if has_taken:
             self.told += 1
-            subscription.position = event.position
+            subscription.position, subscription.next_at = event.position, next_at
 
     # ------------------------------------------------------------ changes
 
     def changed(self) -> None:
         """An account has new states. What else is learned until they are told goes with them."""
         self._position = None
+        self._tell_later()
+
+    def _tell_later(self) -> None:
+        """As soon as the gap allows; at the end of the telling under way, if there is one."""
         self._is_stale = True
         if self._telling is None and self.subscriptions:
             delay = self._next_at - self._loop.time()
@@ -176,26 +197,34 @@ class View:
                 self._telling = self._loop.call_soon(self._tell)
 
     def _tell(self) -> None:
+        """From the next turn of the loop on: in this one the response goes out to who made the change."""
         self._next_at = self._loop.time() + GAP_S
         self._is_stale = False
-        self._tell_some(list(self.subscriptions), {}, 0)
+        self._telling = self._loop.call_soon(self._tell_some, list(self.subscriptions), {}, 0)
 
     def _tell_some(self, everybody: list[Subscription], events: "Events", start: int) -> None:
         """Nearly all stand at one of very few positions, so the event of each is made once."""
+        now, next_at = self._loop.time(), self._next_at
         for subscription in everybody[start : start + _AT_ONCE]:
             if subscription not in self.subscriptions:
                 continue
-            position = subscription.position
-            if id(position) not in events:
+            known = subscription.position
+            if id(known) not in events:
                 # Kept beside its event, so that no other object gets its id meanwhile.
-                events[id(position)] = (position, self.since(position))
-            self._offer(subscription, events[id(position)][1])
+                events[id(known)] = (known, self.since(known), self.position)
+            _, event, current = events[id(known)]
+            if event is None:
+                subscription.position = current  # the same object as that of the others
+            elif now + _EARLY_S < subscription.next_at:
+                self._is_stale = True
+            else:
+                self._offer(subscription, event, next_at)
         if start + _AT_ONCE < len(everybody):
             self._telling = self._loop.call_soon(self._tell_some, everybody, events, start + _AT_ONCE)
             return
         self._telling = None
         if self._is_stale:
-            self.changed()
+            self._tell_later()
 
     def close(self) -> None:
         """Forget the accounts; nobody is told anything any more."""
@@ -205,4 +234,5 @@ class View:
             account.views.discard(self)
 
 
-Events: TypeAlias = dict[int, tuple[Position, Event | None]]
+# By the identity of a position: that position, what it lacks, and where one stands who lacks nothing.
+Events: TypeAlias = dict[int, tuple[Position, Event | None, Position]]

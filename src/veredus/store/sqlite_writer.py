@@ -152,7 +152,9 @@ class Writer:
         try:
             pages, done = self._db.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except apsw.Error as error:
-            _log.warning("checkpoint_failed", error=str(error))
+            # Busy: another process does it just now.
+            level = "debug" if isinstance(error, apsw.BusyError | apsw.LockedError) else "warning"
+            getattr(_log, level)("checkpoint_failed", error=str(error))
             pages, done = self._wal_pages, 0
         self._checkpoint_at = _CHECKPOINT_EVERY + (pages if done < pages else 0)
 

@@ -1,11 +1,9 @@
 """A new key of the server (RFC 9749 §5)."""
 
 import asyncio
-from datetime import timedelta
 
 import pytest
 
-from contract.stores import FakeClock
 from jmap import Jmap
 from veredus.app import App
 from veredus.push.vapid import Vapid
@@ -60,17 +58,19 @@ async def test_two_processes_that_start_at_once_make_one_key(app: App) -> None:
     assert len({vapid.current[1].public for vapid in opened}) == 1
 
 
-async def test_after_a_time_the_old_key_goes_and_the_current_never(app: App) -> None:
-    clock = FakeClock()
-    vapid = await Vapid.open(app.store, "fresh", clock)
+async def test_an_old_key_goes_when_no_subscription_uses_it_and_the_current_never(app: App) -> None:
+    vapid = app.vapid
     first = vapid.current[0]
-    clock.pass_by(days=100)
+    assert await vapid.drop_unused() == []
+    async with app.store.write("system") as tx:
+        await tx.put("PushSubscription", {"id": "P1", "user": "alice@example.com", "vapid": first})
     second = await vapid.rotate()
-    # What counts is when a key was replaced, not when it was made.
-    assert await vapid.drop(clock.now() - timedelta(days=30)) == []
-    clock.pass_by(days=31)
-    assert await vapid.drop(clock.now() - timedelta(days=30)) == [first]
+    third = await vapid.rotate()
+    assert await vapid.drop_unused() == [second]
+    assert vapid.by_id(first) is not None
+    async with app.store.write("system") as tx:
+        await tx.delete("PushSubscription", "P1")
+    assert await vapid.drop_unused() == [first]
     assert vapid.by_id(first) is None
-    clock.pass_by(days=1000)
-    assert await vapid.drop(clock.now()) == []
-    assert vapid.current[0] == second
+    assert await vapid.drop_unused() == []
+    assert vapid.current[0] == third

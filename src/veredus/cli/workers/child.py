@@ -11,6 +11,8 @@ from pathlib import Path
 import veredus
 from veredus.cli.workers.orders import READY, Orders
 
+# How long a worker may take until it serves; the first one may have to upgrade the database.
+_READY_S = 600.0
 # How long a worker may take to end when it has closed its socket.
 _ENDING_S = 10.0
 
@@ -20,7 +22,7 @@ class NotReady(Exception):
 
     def __init__(self, worker: int, status: int) -> None:
         super().__init__(f"worker {worker} {ending(status)} before it was ready")
-        self.worker, self.status = worker, status
+        self.status = status
 
 
 def ending(status: int) -> str:
@@ -29,30 +31,34 @@ def ending(status: int) -> str:
 
 
 class Child:
-    """A worker process. ``is_ready``: whether it ever was."""
+    """A worker process. ``began``: when it was started, by the event loop's clock."""
 
     def __init__(self, worker: int, process: asyncio.subprocess.Process, line: socket.socket) -> None:
-        self.worker, self.is_ready = worker, False
+        self.worker = worker
         self.began = asyncio.get_running_loop().time()
         self._process = process
         self._line = line
 
     @classmethod
     async def start(cls, orders: Orders) -> "Child":
+        """Raises OSError: no process can be made."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            inherited = [theirs.fileno(), *_flat(orders.sockets.values())]
-            process = await asyncio.create_subprocess_exec(
-                # -P: nothing is imported from the current directory.
-                *(sys.executable, "-P", "-m", "veredus.cli.workers.worker"),
-                *(str(orders.worker), str(theirs.fileno())),
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=inherited,
-                env=os.environ | {"PYTHONPATH": _path()},
-            )
-        child = cls(orders.worker, process, ours)
+        try:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    # -P: nothing is imported from the current directory.
+                    *(sys.executable, "-P", "-m", "veredus.cli.workers.worker"),
+                    *(str(orders.worker), str(theirs.fileno())),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno(), *_flat(orders.sockets.values())],
+                    env=os.environ | {"PYTHONPATH": _path()},
+                )
+        except BaseException:
+            ours.close()
+            raise
         ours.setblocking(False)
-        await child._send(orders.encode())
+        child = cls(orders.worker, process, ours)
+        await child.tell(orders.encode())
         return child
 
     @property
@@ -63,21 +69,21 @@ class Child:
         """Wait until it serves. Raises NotReady when it ends instead."""
         loop = asyncio.get_running_loop()
         try:
-            said = await loop.sock_recv(self._line, len(READY))
+            async with asyncio.timeout(_READY_S):
+                said = await loop.sock_recv(self._line, len(READY))
+        except TimeoutError:
+            self.kill()
+            raise NotReady(self.worker, await self.ended()) from None
         except ConnectionError:
             said = b""
         if said != READY:  # it is about to end
             loop.call_later(_ENDING_S, self.kill)
             raise NotReady(self.worker, await self.ended())
-        self.is_ready = True
 
     async def tell(self, order: bytes) -> None:
-        """STOP or RETIRE; nothing happens when it has ended meanwhile."""
-        await self._send(order)
-
-    async def _send(self, data: bytes) -> None:
+        """Encoded Orders, STOP or RETIRE; nothing happens when it has ended meanwhile."""
         try:
-            await asyncio.get_running_loop().sock_sendall(self._line, data)
+            await asyncio.get_running_loop().sock_sendall(self._line, order)
         except OSError:  # it has ended, and its socket is closed perhaps
             return
 

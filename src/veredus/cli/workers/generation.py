@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from veredus.cli.workers.child import Child, ending
+from veredus.cli.workers.child import Child, NotReady, ending
 from veredus.cli.workers.listening import Listening
 from veredus.cli.workers.orders import STOP, Orders
 from veredus.config.settings import Config
@@ -50,6 +50,7 @@ class Generation:
             self.kill()
             for child in self._children.values():
                 await child.ended()
+            self._remove_directory()
             if isinstance(error, BaseExceptionGroup):
                 raise error.exceptions[0] from None
             raise
@@ -95,6 +96,8 @@ class Generation:
                 except OSError as error:  # no memory, or too many processes
                     log.error("worker not started", worker=child.worker, error=str(error))
                     pause_s = _LONGEST_PAUSE_S
+            with suppress(NotReady):  # then it has ended
+                await child.ready()
 
     async def end(self, order: bytes) -> None:
         """Give every worker ``order`` (STOP or RETIRE) and wait for their end; may be called again."""
@@ -108,7 +111,11 @@ class Generation:
                 log.error("workers killed", reason=f"they had not ended after {_PATIENCE_S:.0f} s")
                 self.kill()
                 await asyncio.wait(late)
-        shutil.rmtree(self.directory, ignore_errors=True)  # workers that were killed left their sockets
+        self._remove_directory()
+
+    def _remove_directory(self) -> None:
+        """With the sockets that workers left which were killed."""
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def kill(self) -> None:
         self._order = self._order or STOP

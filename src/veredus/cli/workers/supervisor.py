@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +11,9 @@ import structlog
 from veredus import __version__
 from veredus import log as logs
 from veredus.bus.nats_server import NatsServer, NatsServerError
-from veredus.cli.common import EXIT_FAILURE, EXIT_USAGE, Failure
+from veredus.cli.common import EXIT_FAILURE, Failure
 from veredus.cli.workers.child import NotReady
+from veredus.cli.workers.directory import private_directory
 from veredus.cli.workers.generation import Generation
 from veredus.cli.workers.listening import Listening
 from veredus.cli.workers.orders import RETIRE, STOP
@@ -28,20 +28,9 @@ def supervise(config: Config, load: Callable[[], Config]) -> None:
 
     Raises Failure.
     """
-    check_can_share(config)
-    with tempfile.TemporaryDirectory(prefix="veredus-", ignore_cleanup_errors=True) as directory:
-        asyncio.run(_Supervisor(load, Path(directory)).run(config))
+    with private_directory() as directory:
+        asyncio.run(_Supervisor(load, directory).run(config))
     log.info("stopped")
-
-
-def check_can_share(config: Config) -> None:
-    """Raises Failure when several processes cannot work with these settings."""
-    for key, url in (("storage.url", config.storage.url), ("blobs.url", config.blobs.url)):
-        if url == "memory" and config.workers > 1:
-            raise Failure(
-                f'{key} is "memory", which {config.workers} workers cannot share: it needs workers = 1',
-                EXIT_USAGE,
-            )
 
 
 class _Supervisor:
@@ -121,7 +110,6 @@ class _Supervisor:
         """Put workers with the configuration as it is now in the place of ``old``, or leave all as it is."""
         try:
             config = self._load()
-            check_can_share(config)
             new = await self._start(config, old)
         except ConfigError as error:
             log.error("not reloaded", problems=error.problems)

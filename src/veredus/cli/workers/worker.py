@@ -60,8 +60,12 @@ def run(fd: int) -> None:
     for sign in (signal.SIGINT, signal.SIGHUP):  # of a terminal; the parent is told them, too
         signal.signal(sign, signal.SIG_IGN)
     line = socket.socket(fileno=fd)
-    with line.makefile("rb") as file:
-        orders = decode(file.readline())
+    # Unbuffered: an order that follows at once must stay in the socket.
+    with line.makefile("rb", buffering=0) as file:
+        said = file.readline()
+    if not said.endswith(b"\n"):
+        return  # the parent is gone
+    orders = decode(said)
     # No process that a worker might start needs them.
     for number in (fd, *(number for each in orders.sockets.values() for number in each)):
         os.set_inheritable(number, False)
