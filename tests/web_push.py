@@ -14,7 +14,8 @@ from jmap import Jmap
 from veredus.app import App, open_app
 from veredus.config.settings import Blobs, Config, Push, Storage
 from veredus.formats.webpush import decrypt, encode_base64url, new_keys
-from veredus.push import hub, pace, pusher
+from veredus.push import hub
+from veredus.push.web import pace, pusher
 
 EMAIL_PUSH = "urn:ietf:params:jmap:emailpush"
 # A machine under load; nothing here waits so long when all is well.

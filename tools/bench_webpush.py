@@ -25,9 +25,9 @@ import uvloop
 from tools.bench_server import ROOT
 from veredus.app import SystemClock
 from veredus.formats.webpush import VapidKey, encrypt, new_keys, vapid_authorization
-from veredus.push.outcome import Bounds, Target
-from veredus.push.sender import PushSender
-from veredus.push.target import Guard
+from veredus.push.web.outcome import Bounds, Target
+from veredus.push.web.sender import PushSender
+from veredus.push.web.target import Guard
 
 BODY = json.dumps(
     {"@type": "StateChange", "changed": {"Aabcdef0123456789": {"Email": "123456", "Mailbox": "123456"}}}

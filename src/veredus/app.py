@@ -41,15 +41,15 @@ from veredus.mail.provision import provision
 from veredus.mail.snippet import SnippetMethod
 from veredus.mail.thread import THREAD
 from veredus.ports import BlobStore, Clock, EventBus, Store, Unavailable
-from veredus.push.email_push import CAPABILITY as EMAIL_PUSH_CAPABILITY
-from veredus.push.email_push import EmailPushChecks, NewEmails
 from veredus.push.hub import Hub
-from veredus.push.records import TABLES as PUSH_TABLES
-from veredus.push.service import Sending, WebPush
-from veredus.push.subscriptions import PushSubscriptions
-from veredus.push.vapid import CAPABILITY as VAPID_CAPABILITY
-from veredus.push.vapid import TABLE as VAPID_TABLE
-from veredus.push.vapid import Vapid
+from veredus.push.web.email_push import CAPABILITY as EMAIL_PUSH_CAPABILITY
+from veredus.push.web.email_push import EmailPushChecks, NewEmails
+from veredus.push.web.records import TABLES as PUSH_TABLES
+from veredus.push.web.service import Sending, WebPush
+from veredus.push.web.subscriptions import PushSubscriptions
+from veredus.push.web.vapid import CAPABILITY as VAPID_CAPABILITY
+from veredus.push.web.vapid import TABLE as VAPID_TABLE
+from veredus.push.web.vapid import Vapid
 from veredus.quota.type import QUOTA, charge, set_limits
 from veredus.schema import DataType, Method
 from veredus.schema.plugins import plugin_types
@@ -157,7 +157,7 @@ def build_registry(config: Config, blobs: BlobStore, extra: Sequence[DataType]) 
 
 def _push_url_problem(allow: Sequence[str], url: str) -> str | None:
     """Why a push URL would not be called; None: it may be."""
-    from veredus.push.target import Blocked, Guard  # noqa: PLC0415 - see push.service
+    from veredus.push.web.target import Blocked, Guard  # noqa: PLC0415 - see push.service
 
     try:
         Guard(allow).check_url(url)

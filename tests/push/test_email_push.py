@@ -12,7 +12,7 @@ import pytest
 from jmap import STORES, message
 from veredus.app import App
 from veredus.formats.webpush import MAX_PLAINTEXT
-from veredus.push.email_push import MOST, pack
+from veredus.push.web.email_push import MOST, pack
 from veredus.wire.dates import utc_date
 from web_push import Client, Keys, PushService, push_app, pushing, quicken
 

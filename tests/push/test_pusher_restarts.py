@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from veredus.app import App
-from veredus.push.outcome import PushCounts
+from veredus.push.web.outcome import PushCounts
 from web_push import Client, PushService, progress, push_app, pushing, quicken, until
 
 

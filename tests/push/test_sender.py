@@ -15,8 +15,8 @@ from push.peers import CREATED, Request
 from push.world import BODY, HERE, KEY, World
 from unit.formats.test_webpush import parts
 from veredus.formats.webpush import VapidKey, decrypt, new_keys
-from veredus.push.sender import Outcome, PushSender
-from veredus.push.target import Guard
+from veredus.push.web.sender import Outcome, PushSender
+from veredus.push.web.target import Guard
 
 # ------------------------------------------------------------ what is sent
 

@@ -7,8 +7,8 @@ import pytest
 from push.peers import CREATED, Request, sink
 from push.world import BODY, HERE, World
 from unit.formats.test_webpush import parts
-from veredus.push.sender import Outcome, PushSender
-from veredus.push.target import Guard
+from veredus.push.web.sender import Outcome, PushSender
+from veredus.push.web.target import Guard
 
 
 @pytest.mark.parametrize(

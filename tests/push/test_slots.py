@@ -2,7 +2,7 @@
 
 import asyncio
 
-from veredus.push.slots import Slots
+from veredus.push.web.slots import Slots
 
 
 async def test_a_user_with_many_slow_urls_leaves_slots_to_others() -> None:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from push.peers import sink
-from veredus.push.connector import guarded
-from veredus.push.target import Blocked, Guard
+from veredus.push.web.connector import guarded
+from veredus.push.web.target import Blocked, Guard
 
 PUBLIC = (
     "8.8.8.8",
@@ -166,7 +166,7 @@ def test_whatever_a_url_is_it_is_permitted_or_refused(rest: str, scheme: str) ->
     except Blocked:
         return
     # Where a message goes is what stands between the slashes, whoever reads it.
-    authority = rest.partition("/")[0].partition("?")[0].partition("#")[0]
+    authority = (scheme + rest).partition("//")[2].partition("/")[0].partition("?")[0].partition("#")[0]
     assert authority.lower().removesuffix(f":{parsed.port}") == f"{parsed.host_subcomponent}".lower()
 
 

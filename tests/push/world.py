@@ -7,8 +7,8 @@ from typing import Any
 from contract.stores import FakeClock
 from push.peers import Authority, sink
 from veredus.formats.webpush import VapidKey
-from veredus.push.sender import Bounds, Outcome, PushSender, Target
-from veredus.push.target import Guard
+from veredus.push.web.sender import Bounds, Outcome, PushSender, Target
+from veredus.push.web.target import Guard
 
 # Where push services are; 127.0.0.1 stands for all that is to be protected.
 HERE = "127.0.0.2"

@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from veredus.push.hub import HubCounts
-from veredus.push.outcome import Kind, PushCounts
+from veredus.push.web.outcome import Kind, PushCounts
 
 
 class PushMetrics:

@@ -23,7 +23,6 @@ _SETTINGS = """
 PRAGMA page_size = 8192;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
-PRAGMA mmap_size = 67108864;
 PRAGMA cache_size = -4096;
 PRAGMA temp_store = MEMORY;
 PRAGMA journal_size_limit = 67108864;

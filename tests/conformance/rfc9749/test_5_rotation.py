@@ -6,7 +6,7 @@ import pytest
 
 from jmap import Jmap
 from veredus.app import App
-from veredus.push.vapid import Vapid
+from veredus.push.web.vapid import Vapid
 
 pytestmark = pytest.mark.rfc("9749", "5")
 

@@ -15,11 +15,11 @@ from uuid import uuid4
 import msgspec
 
 from veredus.ports import Identity, Transaction
-from veredus.push import records, vapid
-from veredus.push.email_push import CAPABILITY as EMAIL_PUSH
-from veredus.push.email_push import EmailPushChecks, InvalidConfig
-from veredus.push.properties import DEFAULTS, Checks, Invalid
-from veredus.push.records import EmailPushConfig, Record
+from veredus.push.web import records, vapid
+from veredus.push.web.email_push import CAPABILITY as EMAIL_PUSH
+from veredus.push.web.email_push import EmailPushChecks, InvalidConfig
+from veredus.push.web.properties import DEFAULTS, Checks, Invalid
+from veredus.push.web.records import EmailPushConfig, Record
 from veredus.schema import Access, Method
 from veredus.wire import json, patch
 from veredus.wire.arguments import Arguments

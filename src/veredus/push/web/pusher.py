@@ -15,12 +15,12 @@ from pathlib import Path
 import structlog
 
 from veredus.ports import EventBus, Hint, Store, Unavailable
-from veredus.push import records
-from veredus.push.device import Device, Owner, Tools
 from veredus.push.hub import NotAllowed
-from veredus.push.outcome import PushCounts
-from veredus.push.records import Progress, Record
-from veredus.push.slots import Slots
+from veredus.push.web import records
+from veredus.push.web.device import Device, Owner, Tools
+from veredus.push.web.outcome import PushCounts
+from veredus.push.web.records import Progress, Record
+from veredus.push.web.slots import Slots
 from veredus.wire.types import Id
 
 # How often the subscriptions are looked at without a hint, and at most how often progress is stored.

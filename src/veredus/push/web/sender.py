@@ -15,10 +15,10 @@ from yarl import URL
 from veredus import __version__
 from veredus.formats.webpush import VapidKey, encrypt
 from veredus.ports import Clock
-from veredus.push.connector import guarded
-from veredus.push.outcome import Bounds, Kind, Outcome, Target, Urgency
-from veredus.push.target import Blocked, Guard
-from veredus.push.vapid import Tokens
+from veredus.push.web.connector import guarded
+from veredus.push.web.outcome import Bounds, Kind, Outcome, Target, Urgency
+from veredus.push.web.target import Blocked, Guard
+from veredus.push.web.vapid import Tokens
 
 __all__ = ["Bounds", "Kind", "Outcome", "PushSender", "Target", "Urgency"]
 

@@ -5,11 +5,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from veredus.ports import Store
-from veredus.push import message, records
-from veredus.push.device import target_of
-from veredus.push.records import Progress, Record
-from veredus.push.sender import PushSender
-from veredus.push.vapid import Vapid
+from veredus.push.web import message, records
+from veredus.push.web.device import target_of
+from veredus.push.web.records import Progress, Record
+from veredus.push.web.sender import PushSender
+from veredus.push.web.vapid import Vapid
 from veredus.wire.types import Id
 
 _TEST_TTL_S = 60

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from veredus.formats.webpush import VapidKey, vapid_authorization
 from veredus.ports import Clock, Snapshot, Store, Table, Transaction, Unavailable
-from veredus.push.records import TYPE as SUBSCRIPTION
+from veredus.push.web.records import TYPE as SUBSCRIPTION
 from veredus.wire.dates import utc_date
 from veredus.wire.types import Id, JsonObject
 

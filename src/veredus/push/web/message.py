@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from veredus.formats.webpush import MAX_PLAINTEXT, encode_base64url
-from veredus.push import records
 from veredus.push.event import Event
-from veredus.push.outcome import Urgency
-from veredus.push.records import Record
+from veredus.push.web import records
+from veredus.push.web.outcome import Urgency
+from veredus.push.web.records import Record
 from veredus.wire import json
 from veredus.wire.push import PushVerification, StateChange
 from veredus.wire.types import Id

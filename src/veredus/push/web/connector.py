@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from veredus.push.target import Guard, not_permitted
+from veredus.push.web.target import Guard, not_permitted
 
 
 def guarded(

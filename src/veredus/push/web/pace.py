@@ -8,9 +8,9 @@ import random
 from datetime import timedelta
 
 from veredus.ports import Clock
-from veredus.push import records
-from veredus.push.outcome import Outcome
-from veredus.push.records import Progress
+from veredus.push.web import records
+from veredus.push.web.outcome import Outcome
+from veredus.push.web.records import Progress
 from veredus.wire.dates import utc_date
 
 # Between tries: twice as long each time, from about a second to an hour.

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from veredus.formats.webpush import parse_keys
-from veredus.push import records
-from veredus.push.records import Record
+from veredus.push.web import records
+from veredus.push.web.records import Record
 from veredus.wire.dates import utc_date
 from veredus.wire.errors import SetError
 from veredus.wire.types import JsonObject, UTCDate

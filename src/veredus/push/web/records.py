@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from veredus.conditions import Eq
 from veredus.ports import Access, Identity, Snapshot, Table, Transaction
-from veredus.push.outcome import Urgency
+from veredus.push.web.outcome import Urgency
 from veredus.wire.types import Id, JsonObject, UTCDate
 
 TYPE = "PushSubscription"

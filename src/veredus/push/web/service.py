@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from veredus.ports import Clock, EventBus, Store
-from veredus.push.email_push import NewEmails
 from veredus.push.hub import Hub
-from veredus.push.outcome import PushCounts
-from veredus.push.records import destroy_all
-from veredus.push.vapid import Vapid
+from veredus.push.web.email_push import NewEmails
+from veredus.push.web.outcome import PushCounts
+from veredus.push.web.records import destroy_all
+from veredus.push.web.vapid import Vapid
 from veredus.wire.types import Id
 
 # What sends is imported where it is used: most commands do not, and its HTTP client takes 0.1 s.
 if TYPE_CHECKING:
-    from veredus.push.pusher import Pusher
-    from veredus.push.sender import PushSender
+    from veredus.push.web.pusher import Pusher
+    from veredus.push.web.sender import PushSender
 
 
 class Sending(Struct, frozen=True):
@@ -49,8 +49,8 @@ class WebPush(Struct):
 
     async def run(self, stop: asyncio.Event) -> None:
         """Push until ``stop``, as soon as no other process does."""
-        from veredus.push.device import Tools  # noqa: PLC0415 - see above
-        from veredus.push.pusher import Pusher  # noqa: PLC0415
+        from veredus.push.web.device import Tools  # noqa: PLC0415 - see above
+        from veredus.push.web.pusher import Pusher  # noqa: PLC0415
 
         async with self._sender() as sender:
             tools = Tools(self.hub, sender, self.vapid, self.emails, self.clock)
@@ -59,8 +59,8 @@ class WebPush(Struct):
 
     @asynccontextmanager
     async def _sender(self) -> AsyncIterator["PushSender"]:
-        from veredus.push.sender import PushSender  # noqa: PLC0415
-        from veredus.push.target import Guard  # noqa: PLC0415
+        from veredus.push.web.sender import PushSender  # noqa: PLC0415
+        from veredus.push.web.target import Guard  # noqa: PLC0415
 
         sending = self.sending
         guard = Guard(sending.allow)
@@ -77,13 +77,13 @@ class WebPush(Struct):
 
     async def subscriptions(self, user: str | None) -> list[dict[str, Any]]:
         """See ``diagnostics.listing``."""
-        from veredus.push import diagnostics  # noqa: PLC0415
+        from veredus.push.web import diagnostics  # noqa: PLC0415
 
         return await diagnostics.listing(self.store, self.account, user)
 
     async def test(self, user: str) -> list[tuple[dict[str, Any], str | None, bool]]:
         """See ``diagnostics.test``."""
-        from veredus.push import diagnostics  # noqa: PLC0415
+        from veredus.push.web import diagnostics  # noqa: PLC0415
 
         async with self._sender() as sender:
             return await diagnostics.test(

@@ -18,7 +18,7 @@ from veredus.engine.api import Engine
 from veredus.engine.session import CORE
 from veredus.formats.webpush import MAX_PLAINTEXT
 from veredus.ports import Directory, Identity, Snapshot, Store
-from veredus.push.records import EmailPushConfig
+from veredus.push.web.records import EmailPushConfig
 from veredus.schema import Access, DataType
 from veredus.wire import json
 from veredus.wire.dates import utc_date

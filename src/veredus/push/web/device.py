@@ -14,20 +14,20 @@ from msgspec import Struct
 
 from veredus.formats.webpush import VapidKey, parse_keys
 from veredus.ports import Clock, Unavailable
-from veredus.push import message, records
 from veredus.push import position as positions
-from veredus.push.email_push import Batch, NewEmails
 from veredus.push.event import Event
 from veredus.push.hub import Hub
-from veredus.push.message import Message
-from veredus.push.outcome import Urgency
-from veredus.push.pace import Pace
 from veredus.push.position import Position
-from veredus.push.records import Progress, Record
-from veredus.push.sender import PushSender, Target
-from veredus.push.slots import Slots
-from veredus.push.vapid import Vapid
 from veredus.push.view import End, Subscription
+from veredus.push.web import message, records
+from veredus.push.web.email_push import Batch, NewEmails
+from veredus.push.web.message import Message
+from veredus.push.web.outcome import Urgency
+from veredus.push.web.pace import Pace
+from veredus.push.web.records import Progress, Record
+from veredus.push.web.sender import PushSender, Target
+from veredus.push.web.slots import Slots
+from veredus.push.web.vapid import Vapid
 from veredus.wire.types import Id
 
 _MAIL = frozenset({"EmailDelivery"})
