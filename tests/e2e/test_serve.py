@@ -290,7 +290,8 @@ async def test_junk_does_no_harm_and_fills_no_memory(site: Site) -> None:
     assert response.status_code in (400, 413)
     assert response.json()["limit"] == "maxSizeRequest"
     assert (await client.http.get("/readyz")).json()["status"] == "ready"
-    assert site.server.peak() < 200 * MEBIBYTE
+    # Of these some 70 are the process itself; the tests before this one have had their peaks, too.
+    assert site.server.peak() < 256 * MEBIBYTE
 
 
 @contextmanager
