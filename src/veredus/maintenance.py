@@ -1,8 +1,6 @@
 """What a running server does by itself: forgetting uploads, blobs and log entries that nobody needs."""
 
 import asyncio
-import fcntl
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -12,6 +10,7 @@ import structlog
 
 from veredus.conditions import Range
 from veredus.engine.blobs import UPLOADS
+from veredus.locks import locked
 from veredus.ports import BlobStore, Clock, Store
 from veredus.wire.dates import utc_date
 from veredus.wire.types import BlobId
@@ -25,6 +24,7 @@ UPLOAD_LIFE = timedelta(hours=24)
 BLOB_LIFE = UPLOAD_LIFE + timedelta(hours=1)
 LOG_LIFE = timedelta(days=90)
 _AT_ONCE = 500
+_LOCK = "maintenance.lock"
 # Bounds the memory that one round may take; what is left over is the next round's.
 _MOST_SUSPECTS = 200_000
 
@@ -106,26 +106,12 @@ class Maintenance:
 @contextmanager
 def only_one(data_dir: Path) -> Iterator[bool]:
     """Whether nobody else collects garbage in ``data_dir`` or copies it; until the end nobody else will."""
-    with _lock(data_dir, fcntl.LOCK_EX | fcntl.LOCK_NB) as is_free:
+    with locked(data_dir / _LOCK) as is_free:
         yield is_free
 
 
 @contextmanager
 def nothing_deleted(data_dir: Path) -> Iterator[None]:
     """Wait for a round under way; until the end no other begins, in any process. For a backup."""
-    with _lock(data_dir, fcntl.LOCK_SH):
+    with locked(data_dir / _LOCK, shared=True, wait=True):
         yield
-
-
-@contextmanager
-def _lock(data_dir: Path, how: int) -> Iterator[bool]:
-    fd = os.open(data_dir / "maintenance.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(fd, how)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(fd)

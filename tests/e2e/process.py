@@ -75,15 +75,16 @@ class ServerProcess:
     async def _read_log(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None
         async for line in process.stderr:
-            entry = _entry(line)
-            self.log.append(entry)
-            if entry.get("level") in ("error", "critical") or entry["event"].startswith("Traceback"):
-                self.errors.append(entry)
-            if entry["event"] == "ready":
-                self.ports = {
-                    name: int(entry[name][0].rpartition(":")[2]) for name in ("http", "smtp", "lmtp")
-                }
-                self._ready.set()
+            self._take(_entry(line))
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        """One line of the log."""
+        self.log.append(entry)
+        if entry.get("level") in ("error", "critical") or entry["event"].startswith("Traceback"):
+            self.errors.append(entry)
+        if entry["event"] == "ready":
+            self.ports = {name: int(entry[name][0].rpartition(":")[2]) for name in ("http", "smtp", "lmtp")}
+            self._ready.set()
 
     async def kill(self) -> None:
         """kill -9."""

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from e2e.clients import HttpJmap, MailClient
-from e2e.process import ServerProcess, _entry
+from e2e.process import ServerProcess
 from jmap import message
 
 ALICE = "alice@example.com"
@@ -37,22 +37,12 @@ class Workers(ServerProcess):
         text = text[text.index("data_dir") :]
         self.config_file.write_text(f"workers = {workers}\n{more}{text}")
 
-    async def _read_log(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stderr is not None
-        async for line in process.stderr:
-            entry = _entry(line)
-            if entry["event"] == "request":
-                self.requests[entry["worker"]] += 1
-                continue
-            self.events.append(entry)
-            self.log.append(entry)
-            if entry.get("level") in ("error", "critical") or entry["event"].startswith("Traceback"):
-                self.errors.append(entry)
-            if entry["event"] == "ready":
-                self.ports = {
-                    name: int(entry[name][0].rpartition(":")[2]) for name in ("http", "smtp", "lmtp")
-                }
-                self._ready.set()
+    def _take(self, entry: dict[str, Any]) -> None:
+        if entry["event"] == "request":
+            self.requests[entry["worker"]] += 1
+            return
+        self.events.append(entry)
+        super()._take(entry)
 
     async def add_account(self) -> None:
         async with self.opened() as app:

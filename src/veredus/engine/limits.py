@@ -65,15 +65,24 @@ class InFlight:
 
     @contextmanager
     def one(self, user: str) -> Iterator[None]:
-        """Count one more while the block runs; raises as ``begin`` does."""
-        self.begin(user)
+        """Count one more while the block runs; raises RequestError "limit" beyond the most allowed."""
+        self._begin(user)
         try:
             yield
         finally:
             self.end(user)
 
-    def begin(self, user: str) -> None:
-        """Count one more until ``end``; raises RequestError "limit" beyond the most allowed."""
+    @contextmanager
+    def begun(self, user: str) -> Iterator[None]:
+        """Count one more until ``end``, or not at all when the block fails; raises as ``one`` does."""
+        self._begin(user)
+        try:
+            yield
+        except BaseException:
+            self.end(user)
+            raise
+
+    def _begin(self, user: str) -> None:
         if self._running[user] >= self._most:
             raise RequestError.over_limit(self._name, f"At most {self._most} at once.", status=429)
         self._running[user] += 1

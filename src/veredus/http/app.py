@@ -130,8 +130,7 @@ class HttpApp:
         elif ticket is not None and self._edge.redeem is not None:
             identity = await self._edge.redeem(ticket)
         if identity is None:
-            challenge = self._edge.authenticator.challenge().encode("latin-1")
-            raise Problem(401, None, [(b"www-authenticate", challenge)])
+            raise self._edge.unauthorized()
         x.identity = identity
 
     # ---------------------------------------------------------------- endpoints

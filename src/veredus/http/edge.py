@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from veredus.engine.limits import InFlight
 from veredus.http.api import Api
 from veredus.http.origins import Addresses
+from veredus.http.problems import Problem
 from veredus.http.settings import HttpSettings
 from veredus.ports import Authenticator, Identity
 
@@ -25,3 +26,8 @@ class Edge:
         self.requests = InFlight("maxConcurrentRequests", settings.max_concurrent_requests)
         # By user, over EventSource and WebSocket together.
         self.streams = InFlight("maxStreams", settings.max_streams)
+
+    def unauthorized(self) -> Problem:
+        """What to raise when the credentials are missing, or no good (any more)."""
+        challenge = self.authenticator.challenge().encode("latin-1")
+        return Problem(401, None, [(b"www-authenticate", challenge)])

@@ -87,21 +87,15 @@ class EventSource:
         if x.method == "HEAD":
             await x.stream(200, [*_HEADERS], _nothing())
             return
-        user = x.identity.user
-        self._edge.streams.begin(user)
-        try:
+        with self._edge.streams.begun(x.identity.user):
             await self._begin(x, wanted)
-        except BaseException:
-            self._edge.streams.end(user)
-            raise
 
     async def _begin(self, x: Exchange, wanted: _Wanted) -> None:
         stream = _EventStream(self._open, wanted, _head(x), is_chunked=x.scope["http_version"] != "1.0")
         try:
             stream.subscription = await self._hub.subscribe(x.identity, wanted.types, stream, wanted.since)
         except NotAllowed:
-            challenge = self._edge.authenticator.challenge().encode("latin-1")
-            raise Problem(401, None, [(b"www-authenticate", challenge)]) from None
+            raise self._edge.unauthorized() from None
         # Nothing waits between the two, so no event comes before there is a transport.
         try:
             x.detach(200, stream)
@@ -134,8 +128,7 @@ def _since(x: Exchange, query: dict[str, str]) -> Position | None:
     last = query.get("lastEventId") if header is None else header.decode("latin-1")
     if not last:
         return None
-    known = positions.decode(last)
-    return {} if known is None else known
+    return positions.decode(last) or {}
 
 
 def _head(x: Exchange) -> bytes:

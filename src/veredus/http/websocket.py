@@ -55,20 +55,15 @@ class WebSockets:
         self._check_origin(x, base_url)
         negotiation, response = _negotiate(x)
         connection = Connection(self._shared, x, base_url, response.serialize(), negotiation.extensions)
-        self._edge.streams.begin(x.identity.user)
-        try:
+        with self._edge.streams.begun(x.identity.user):
             await self._begin(x, connection)
-        except BaseException:
-            self._edge.streams.end(x.identity.user)
-            raise
 
     async def _begin(self, x: Exchange, connection: Connection) -> None:
         try:
             # Of no types: it hears of nothing until it asks, but of the end of its credentials.
             subscription = await self._hub.subscribe(x.identity, frozenset(), connection, NOWHERE)
         except NotAllowed:
-            challenge = self._edge.authenticator.challenge().encode("latin-1")
-            raise Problem(401, None, [(b"www-authenticate", challenge)]) from None
+            raise self._edge.unauthorized() from None
         connection.subscription = subscription
         # Nothing waits between the two, so nothing is told before there is a transport.
         try:

@@ -6,14 +6,12 @@ before.
 """
 
 import asyncio
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 
 import structlog
 
+from veredus.locks import locked
 from veredus.ports import EventBus, Hint, Store, Unavailable
 from veredus.push.hub import NotAllowed
 from veredus.push.web import records
@@ -65,7 +63,7 @@ class Pusher:
     async def run(self, stop: asyncio.Event) -> None:
         """Push until ``stop``, as soon as no other process does."""
         while not stop.is_set():
-            with _one_at_a_time(self._lock) as is_free:
+            with nullcontext(True) if self._lock is None else locked(self._lock) as is_free:
                 if is_free:
                     await self._push(stop)
                     return
@@ -251,21 +249,3 @@ async def _pause(event: asyncio.Event, timeout_s: float) -> None:
         await asyncio.wait_for(event.wait(), timeout_s)
     except TimeoutError:
         return
-
-
-@contextmanager
-def _one_at_a_time(lock: Path | None) -> Iterator[bool]:
-    """Whether no other process pushes; until the end none will. The lock ends with the process."""
-    if lock is None:
-        yield True
-        return
-    fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(fd)
