@@ -9,20 +9,23 @@ from house.sources import python_files
 
 # A library may be imported only below these modules.
 LIBRARIES = {
-    "aiohttp": {"veredus.push"},
+    "aiohttp": {"veredus.push", "veredus.client", "veredus.bridge"},
     "apsw": {"veredus.store", "veredus.blob"},
     "argon2": {"veredus.auth"},
     "cryptography": {"veredus.formats.webpush"},
+    "dns": {"veredus.client"},
     "httptools": {"veredus.http"},
-    "nats": {"veredus.bus"},
-    "prometheus_client": {"veredus.http", "veredus.serving"},
+    "nats": {"veredus.bus", "veredus.bridge"},
+    "nkeys": {"veredus.bridge"},
+    "prometheus_client": {"veredus.http", "veredus.serving", "veredus.bridge"},
     "rich": {"veredus.cli"},
     "selectolax": {"veredus.formats"},
     "typer": {"veredus.cli"},
+    "uritemplate": {"veredus.client"},
     "uvicorn": {"veredus.http", "veredus.serving"},
     "uvloop": {"veredus.http", "veredus.app", "veredus.cli"},
     "websockets": {"veredus.http"},
-    "yarl": {"veredus.push"},
+    "yarl": {"veredus.push", "veredus.client"},
 }
 # Implementations of the ports are named in app.py alone; every other part knows the port.
 DRIVERS = ("veredus.store", "veredus.blob", "veredus.bus", "veredus.auth")
