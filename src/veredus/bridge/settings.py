@@ -15,10 +15,15 @@ HOUR_S, DAY_S = 3600.0, 86400.0
 
 
 class Secret(Struct, frozen=True):
-    """A secret by reference: a file, or a variable of the environment. Read at each use, so that it may rotate."""
+    """A secret by reference: a file, or a variable of the environment. Read at each use, so that it may rotate.
+
+    ``member``: the file is JSON, and this path in it (``jmap.token``) leads to the secret: the first generation
+    of jmap2nats kept the token in its configuration.
+    """
 
     file: Path | None = None
     env: str | None = None
+    member: str | None = None
 
 
 class JmapSettings(Struct, frozen=True, kw_only=True):

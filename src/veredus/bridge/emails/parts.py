@@ -1,0 +1,114 @@
+"""The parts of an Email go into the object store, before the message that names them is published."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import TypeAlias
+
+import structlog
+from msgspec.structs import replace
+
+from veredus.bridge.nats.errors import BucketFull
+from veredus.bridge.nats.eviction import evict_oldest
+from veredus.bridge.nats.objects import About, ObjectStore
+from veredus.bridge.settings import PartsSettings
+from veredus.bridge.source import AccountSource
+from veredus.bridge.status import TrackStatus
+from veredus.bridge.wire.generation import Generation
+from veredus.bridge.wire.parts import Outcome, PartPlan
+from veredus.client.blobs import OCTETS
+from veredus.wire.types import Id, JsonObject, is_id
+
+log = structlog.get_logger(__name__)
+Octets: TypeAlias = bytes | AsyncIterator[bytes]
+RAW = "_raw.eml"
+# Room that is made beyond what one part needs, so that not every part has to.
+_SPARE = 1024 * 1024
+_EVICTIONS = 3
+
+
+class PartStore:
+    """Stores parts, ``concurrency`` of the source at a time."""
+
+    def __init__(
+        self,
+        source: AccountSource,
+        objects: ObjectStore,
+        settings: PartsSettings,
+        generation: Generation,
+        status: TrackStatus,
+        *,
+        strict: bool,
+    ) -> None:
+        """``strict``: nothing is stored that jmap2nats would not store."""
+        self._source, self._objects, self._settings, self._strict = source, objects, settings, strict
+        self._generation, self._status = generation, status
+        self._slots = asyncio.Semaphore(source.concurrency)
+        self._evicting = asyncio.Lock()
+
+    async def store(self, email: JsonObject) -> dict[Id, Outcome]:
+        """What became of each blob. Raises BucketFull (``on_full = park``), and what reading a blob raises."""
+        plans = self._generation.parts_of(email, self._settings)
+        async with asyncio.TaskGroup() as group:
+            tasks = {plan.blob_id: group.create_task(self._one(email["id"], plan)) for plan in plans}
+            if self._settings.raw:
+                group.create_task(self._raw(email))
+        return {blob_id: task.result() for blob_id, task in tasks.items()}
+
+    async def _one(self, email: Id, plan: PartPlan) -> Outcome:
+        if plan.outcome is not None and not (plan.action == "fail" and self._keeps(plan)):
+            return plan.outcome
+        key = self._generation.object_key(self._source.account, email, plan.blob_id)
+        facts = {"Content-Type": plan.type, "Jmap-Charset": plan.charset, "Jmap-Filename": plan.name}
+        about = About({name: value for name, value in facts.items() if value})
+        async with self._slots:
+            if plan.action == "text":
+                return await self._put(key, lambda: plan.text, len(plan.text), about)
+            outcome = await self._put(key, lambda: self._octets(plan), plan.size, about)
+        return replace(outcome, error=plan.error or outcome.error)
+
+    def _keeps(self, plan: PartPlan) -> bool:
+        """Generation 1 has no object for a text that the server could not decode, and says so in ``error``.
+        It still does, but the octets as they are lie beside it, unless all is to be as jmap2nats has it."""
+        return not self._strict and is_id(plan.blob_id)
+
+    def _octets(self, plan: PartPlan) -> AsyncIterator[bytes]:
+        return self._source.blob(plan.blob_id, OCTETS, plan.name or "blob")
+
+    async def _raw(self, email: JsonObject) -> None:
+        key = f"{self._generation.msg_id(self._source.account, email['id'])}/{RAW}"
+        about = About({"Content-Type": "message/rfc822"})
+        async with self._slots:
+            octets = partial(self._source.blob, email["blobId"], "message/rfc822", "message.eml")
+            await self._put(key, octets, email.get("size") or 0, about)
+
+    async def _put(self, key: str, octets: Callable[[], Octets], size: int, about: About) -> Outcome:
+        """Store, making room if the bucket is full and that is the policy. Raises BucketFull if it is ``park``."""
+        for _ in range(_EVICTIONS):
+            try:
+                put = await self._objects.put(key, octets(), about)
+            except BucketFull as error:
+                outcome = await self._on_full(error, size)
+                if outcome is not None:
+                    return outcome
+            else:
+                self._status.counts["parts_stored" if put.stored else "parts_known"] += 1
+                self._status.counts["part_octets"] += put.info.size if put.stored else 0
+                return Outcome(object_key=key)
+        raise BucketFull(f"object store {self._objects.bucket}: no room for {size} octets, whatever is evicted")
+
+    async def _on_full(self, error: BucketFull, size: int) -> Outcome | None:
+        """What the payload says of it; None: there is room now."""
+        self._status.counts["bucket_full"] += 1
+        match self._settings.on_full:
+            case "error":
+                return Outcome.failed("put", str(error))
+            case "skip":
+                return Outcome(skipped=True)
+            case "park":
+                raise error
+        async with self._evicting:
+            evicted = await evict_oldest(self._objects, size + _SPARE)
+        self._status.counts["parts_evicted"] += evicted.objects
+        log.warning("parts_evicted", bucket=self._objects.bucket, objects=evicted.objects, octets=evicted.octets)
+        return None

@@ -1,0 +1,91 @@
+"""One account of one JMAP server, as the tracks read it."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from veredus.bridge.wire.change import Source
+from veredus.client.client import Client
+from veredus.client.errors import JMAPError, MethodError
+from veredus.client.query import Query
+from veredus.client.record import Record
+from veredus.client.results import Changes
+from veredus.wire.types import Id, JsonObject
+
+# Changes in one page: small enough that a crash repeats little, large enough that requests cost little.
+PAGE = 200
+
+
+class CannotCalculate(Exception):
+    """The server cannot tell what changed since a state (RFC 8620 §5.2): only reading anew helps."""
+
+
+class AccountSource:
+    """Reads one account. Raises what the client raises, but for CannotCalculate."""
+
+    def __init__(self, client: Client, account: Id, concurrency: int) -> None:
+        self.client, self.account = client, account
+        self.concurrency = concurrency
+
+    def about(self, transport: str) -> Source:
+        """What events say of where they are from."""
+        host = self.client.host
+        name = self.client.session.accounts[self.account].name
+        return Source(server=host, account_id=self.account, account_name=name, transport=transport)
+
+    @property
+    def most(self) -> int:
+        """How many records to ask for at once."""
+        return max(1, min(PAGE, self.client.session.limits.max_objects_in_get))
+
+    async def state(self, type: str) -> str:
+        """The state of ``type`` now."""
+        async with self.client.batch(self.account) as batch:
+            got = batch.get(type, [], ["id"])
+        return got.result.state
+
+    async def changes(
+        self, type: str, since: str, properties: Sequence[str]
+    ) -> tuple[Changes, list[JsonObject]]:
+        """The next page of changes, and ``properties`` of what was created, in the order of the changes.
+
+        Raises CannotCalculate.
+        """
+        try:
+            async with self.client.batch(self.account) as batch:
+                changes = batch.changes(type, since, max_changes=self.most)
+                got = batch.get(type, changes.created_ref, properties)
+        except MethodError as error:
+            if error.type != "cannotCalculateChanges":
+                raise
+            raise CannotCalculate(str(error)) from error
+        by_id = {record.id: record.json for record in got.list}
+        return changes.result, [by_id[id] for id in changes.result.created if id in by_id]
+
+    async def get(self, type: str, ids: Sequence[Id], properties: Sequence[str] | None) -> list[JsonObject]:
+        """Records in the order of ``ids``; those that are gone are left out."""
+        by_id: dict[Id, JsonObject] = {}
+        for at in range(0, len(ids), self.most):
+            async with self.client.batch(self.account) as batch:
+                got = batch.get(type, ids[at : at + self.most], properties)
+            by_id.update((record.id, record.json) for record in got.list)
+        return [by_id[id] for id in ids if id in by_id]
+
+    def query(self, type: str, sort: str, *, ascending: bool, limit: int | None) -> Query[Record]:
+        """Ids of ``type`` by one property."""
+        order = [{"property": sort, "isAscending": ascending}]
+        return self.client.query(type, sort=order, limit=limit, page=self.most, account=self.account)
+
+    async def answers(self) -> bool:
+        """Whether the server answers at all."""
+        try:
+            await self.client.call("Mailbox/get", {"ids": []}, account=self.account)
+        except MethodError:
+            return True
+        except JMAPError:
+            return False
+        return True
+
+    async def blob(self, blob_id: Id, type: str, name: str) -> AsyncIterator[bytes]:
+        """The octets of a blob."""
+        async with self.client.download(blob_id, name=name, type=type, account=self.account) as blob:
+            async for chunk in blob:
+                yield chunk

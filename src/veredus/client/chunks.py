@@ -1,0 +1,107 @@
+"""/get and /set of more records than a server takes at once (RFC 8620 §2, maxObjectsInGet and -Set)."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from veredus.client.calls import arguments
+from veredus.client.errors import LimitError, MethodError
+from veredus.client.record import Record
+from veredus.client.results import Got, SetResult
+from veredus.wire.types import Id, JsonObject
+
+if TYPE_CHECKING:
+    from veredus.client.client import Client
+
+R = TypeVar("R", bound=Record)
+_VERBS = ("create", "update", "destroy")
+
+
+async def get_in_chunks(
+    client: "Client",
+    kind: type[R],
+    ids: Sequence[Id] | None,
+    properties: Sequence[str] | None,
+    account: Id | None,
+    extra: Mapping[str, Any],
+) -> Got[R]:
+    """All of ``ids``, in as many requests as it takes, several at a time.
+
+    ``ids`` None, and more records than a server gives at once: their ids come from Foo/query.
+    """
+
+    async def get(some: Sequence[Id] | None) -> Got[R]:
+        async with client.batch(account) as batch:
+            call = batch.get(kind, some, properties, **extra)
+        return call.result
+
+    size = max(1, client.session.limits.max_objects_in_get)
+    if ids is None:
+        try:
+            return await get(None)
+        except MethodError as error:
+            if error.type != "requestTooLarge":
+                raise
+        ids = [id async for id in client.query(kind, account=account).ids()]
+    if len(ids) <= size:
+        return await get(ids)
+    first = await get(ids[:size])
+    rest = await asyncio.gather(*(get(ids[at : at + size]) for at in range(size, len(ids), size)))
+    for part in rest:
+        first.list.extend(part.list)
+        first.not_found.extend(part.not_found)
+    return first
+
+
+async def set_in_chunks(
+    client: "Client",
+    type: str,
+    changes: JsonObject,
+    account: Id,
+    if_in_state: str | None,
+    *,
+    chunk: bool,
+    extra: Mapping[str, Any],
+) -> SetResult:
+    """Foo/set of ``create``, ``update`` and ``destroy``; one request after the other where it takes several.
+
+    A creation id may be used in later requests; ``if_in_state`` holds for the first, and then for the state
+    that each has left.
+    """
+    size = max(1, client.session.limits.max_objects_in_set)
+    total = sum(len(changes[verb]) for verb in _VERBS)
+    if total > size and not chunk:
+        raise LimitError(client.host, "maxObjectsInSet", size, total)
+    whole = SetResult()
+    for part in _parts(changes, size):
+        batch = client.batch(account)
+        values = arguments({"ifInState": if_in_state and (whole.new_state or if_in_state), **extra})
+        call = batch.set(type, **part, **values)
+        created = {name: record["id"] for name, record in whole.created.items()}
+        await client.send([call], created_ids=created or None)
+        _add(whole, call.result)
+    return whole
+
+
+def _parts(changes: JsonObject, size: int) -> list[JsonObject]:
+    """Pieces of at most ``size`` records; what is created comes first, what is destroyed last."""
+    parts: list[JsonObject] = []
+    room = 0
+    for verb in _VERBS:
+        items = list(changes[verb].items()) if verb != "destroy" else list(changes[verb])
+        while items:
+            if not room:
+                parts.append({})
+                room = size
+            taken, items = items[:room], items[room:]
+            room -= len(taken)
+            parts[-1][verb] = taken if verb == "destroy" else dict(taken)
+    return parts or [{}]
+
+
+def _add(whole: SetResult, part: SetResult) -> None:
+    whole.old_state = whole.old_state or part.old_state
+    whole.new_state = part.new_state
+    for name in ("created", "updated", "not_created", "not_updated", "not_destroyed"):
+        getattr(whole, name).update(getattr(part, name))
+    whole.destroyed.extend(part.destroyed)

@@ -1,0 +1,294 @@
+"""HTTP as JMAP uses it (RFC 8620 §3, §6): one pool of connections, and retries where they are safe.
+
+A request is sent again only when that cannot do anything twice: it never reached the server, the server says
+that it did not act on it (429, 401), or it changes nothing.
+"""
+
+import asyncio
+import io
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from veredus import __version__
+from veredus.client.backoff import Backoff
+from veredus.client.credentials import Credentials
+from veredus.client.errors import (
+    PROBLEM,
+    JMAPError,
+    ProtocolError,
+    RequestError,
+    TransportError,
+    Unauthorized,
+)
+
+ATTEMPTS = 4
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 10.0
+# A server that asks for more patience gets an error raised: the caller knows better how long it can wait.
+_LONGEST_RETRY_AFTER_S = 60.0
+_REDIRECTS = 5
+_LARGE = 2**16
+_REDIRECTING = frozenset({301, 302, 303, 307, 308})
+# After these, a request that changes nothing may be sent again.
+_PASSING = frozenset({408, 500, 502, 503, 504})
+_JSON = {"Content-Type": "application/json", "Accept": "application/json"}
+T = TypeVar("T")
+# A function gives the octets anew for each attempt; an iterator only once.
+Body = bytes | Callable[[], AsyncIterator[bytes]] | AsyncIterator[bytes] | None
+
+
+class Connection:
+    """To one server, as one user. ``timeout_s`` bounds an API call, and the silence within a transfer."""
+
+    def __init__(
+        self, credentials: Credentials | None, *, timeout_s: float = 60.0, tls_ca: Path | None = None
+    ) -> None:
+        self.credentials, self._timeout_s, self._tls_ca = credentials, timeout_s, tls_ca
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "Connection":
+        tls: ssl.SSLContext | bool = True
+        if self._tls_ca is not None:
+            tls = await asyncio.to_thread(ssl.create_default_context, cafile=str(self._tls_ca))
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=tls, limit=100),
+            headers={"User-Agent": f"veredus/{__version__}"},
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._timeout_s, sock_read=self._timeout_s),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The pool; for the push transports, which hold a connection of their own."""
+        if self._session is None:
+            raise RuntimeError("the client is closed: use it inside `async with`")
+        return self._session
+
+    async def authorization(self) -> dict[str, str]:
+        """The header fields that say who we are. Raises JMAPError when a secret cannot be read."""
+        if self.credentials is None:
+            return {}
+        try:
+            return {"Authorization": await self.credentials.authorization()}
+        except (OSError, ValueError) as error:
+            raise JMAPError(f"credentials: {error}") from error
+
+    async def refresh_credentials(self) -> bool:
+        """After a 401: whether there are new credentials to try. Raises JMAPError."""
+        if self.credentials is None:
+            return False
+        try:
+            return await self.credentials.refresh()
+        except (OSError, ValueError) as error:
+            raise JMAPError(f"credentials: {error}") from error
+
+    async def fetch(self, url: str) -> tuple[bytes, str]:
+        """GET a small resource, and the URL where it was in the end: a session resource may redirect (§2.2).
+
+        The credentials go along, to https only: the server that redirects has seen them already.
+        """
+        for _ in range(_REDIRECTS):
+            async with self.open("GET", url, redirect=True) as response:
+                if response.status not in _REDIRECTING:
+                    return await _read(response, url), url
+                target = urljoin(url, response.headers.get("Location", ""))
+            if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
+                raise TransportError(_host(url), f"redirects from https to {target}")
+            url = target
+        raise TransportError(_host(url), f"more than {_REDIRECTS} redirects")
+
+    async def post(self, url: str, body: bytes, decode: Callable[[bytes], T], *, repeatable: bool) -> T:
+        """POST JSON, and what ``decode`` makes of the answer; it may raise ProtocolError.
+
+        ``repeatable``: to carry it out twice does no harm.
+        """
+        attempts = _Attempts(self, repeatable=repeatable)
+        while True:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    async with self._once("POST", url, body, _JSON, redirect=False) as response:
+                        return decode(await _read(response, url))
+            except TimeoutError:
+                silent = TransportError(_host(url), f"no answer within {self._timeout_s:g} s")
+                await attempts.another(silent)
+            except (TransportError, RequestError) as error:
+                await attempts.another(error)
+
+    @asynccontextmanager
+    async def open(
+        self,
+        method: str,
+        url: str,
+        body: Body = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        redirect: bool = False,
+        repeatable: bool = True,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A response whose body is still to be read; tried again while nothing of it was given out."""
+        attempts = _Attempts(self, repeatable=repeatable)
+        while True:
+            try:
+                response = await self._start(method, url, body, headers or {}, redirect=redirect)
+                break
+            except (TransportError, RequestError) as error:
+                if not (body is None or isinstance(body, bytes) or callable(body)):
+                    raise
+                await attempts.another(error)
+        try:
+            with _translated(url):
+                yield response
+        finally:
+            response.release()
+
+    @asynccontextmanager
+    async def _once(
+        self, method: str, url: str, body: Body, headers: Mapping[str, str], *, redirect: bool
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        response = await self._start(method, url, body, headers, redirect=redirect)
+        try:
+            with _translated(url):
+                yield response
+        finally:
+            response.release()
+
+    async def _start(
+        self, method: str, url: str, body: Body, headers: Mapping[str, str], *, redirect: bool
+    ) -> aiohttp.ClientResponse:
+        fields = {**await self.authorization(), **headers}
+        with _translated(url):
+            response = await self.session.request(
+                method,
+                URL(url, encoded=True),
+                data=_payload(body),
+                headers=fields,
+                allow_redirects=False,
+            )
+        if response.status < 300 or (redirect and response.status in _REDIRECTING):
+            return response
+        try:
+            with _translated(url):
+                raise await _refusal(response, url)
+        finally:
+            response.release()
+
+
+class _Attempts:
+    """Of one request. ``repeatable``: to carry it out twice does no harm."""
+
+    def __init__(self, connection: Connection, *, repeatable: bool) -> None:
+        self._connection, self._repeatable = connection, repeatable
+        self._left = ATTEMPTS
+        self._backoff = Backoff(_FIRST_WAIT_S, _LONGEST_WAIT_S)
+
+    async def another(self, error: JMAPError) -> None:
+        """Return when it is time for another attempt; otherwise raise ``error``."""
+        self._left -= 1
+        asked_s = error.retry_after_s if isinstance(error, TransportError) else None
+        too_long = asked_s is not None and asked_s > _LONGEST_RETRY_AFTER_S
+        if not self._left or too_long or not await self._may_repeat(error):
+            raise error
+        await asyncio.sleep(self._backoff.next_s(asked_s))
+
+    async def _may_repeat(self, error: JMAPError) -> bool:
+        match error:
+            case Unauthorized(status=401):
+                return await self._connection.refresh_credentials()
+            case Unauthorized():
+                return False
+            case RequestError(limit="maxConcurrentRequests" | "maxConcurrentUpload"):
+                return True
+            case TransportError(status=429) | TransportError(sent=False):
+                return True
+            case ProtocolError():
+                return self._repeatable
+            case TransportError(status=status):
+                return self._repeatable and (status is None or status in _PASSING)
+        return False
+
+
+class _translated:
+    """aiohttp's exceptions become ours."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        host = _host(self._url)
+        match error:
+            case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
+                raise TransportError(host, f"cannot connect: {error}", sent=False) from error
+            case aiohttp.InvalidURL():
+                raise TransportError(host, f"not a URL: {self._url}", sent=False) from error
+            case aiohttp.ClientPayloadError():
+                raise ProtocolError(host, f"the answer ends early: {error}") from error
+            case aiohttp.ServerTimeoutError():
+                raise TransportError(host, "no answer in time") from error
+            case aiohttp.ClientError() | OSError() if not isinstance(error, TimeoutError):
+                raise TransportError(host, f"{type(error).__name__}: {error}") from error
+
+
+def _payload(body: Body) -> Any:
+    """What aiohttp sends; of a file object it sends a piece at a time, and lets others run in between."""
+    if callable(body):
+        return body()
+    return io.BytesIO(body) if isinstance(body, bytes) and len(body) > _LARGE else body
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc or url
+
+
+async def _read(response: aiohttp.ClientResponse, url: str) -> bytes:
+    with _translated(url):
+        return await response.read()
+
+
+async def _refusal(response: aiohttp.ClientResponse, url: str) -> JMAPError:
+    """What a status other than success means (§3.6.1)."""
+    host, status = _host(url), response.status
+    retry_after_s = _retry_after(response.headers.get("Retry-After"))
+    if status in (401, 403):
+        return Unauthorized(host, f"HTTP {status}: the credentials are refused", status=status)
+    problem: dict[str, Any] = {}
+    if response.content_type in ("application/problem+json", "application/json"):
+        problem = _problem(await response.read())
+        if str(problem.get("type")).startswith(PROBLEM) and status not in (429, 503):
+            return RequestError(host, problem)
+    said = problem.get("detail") or response.reason or ""
+    what = f"HTTP {status} for {urlsplit(url).path}: {said}"
+    return TransportError(host, what, status=status, retry_after_s=retry_after_s)
+
+
+def _problem(body: bytes) -> dict[str, Any]:
+    """Problem details (RFC 7807); nothing, if that is not what ``body`` is."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _retry_after(value: str | None) -> float | None:
+    """In seconds; a date is not computed with (the clocks may differ), and so ignored."""
+    return float(value) if value is not None and value.isdecimal() else None

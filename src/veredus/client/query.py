@@ -1,0 +1,100 @@
+"""Walk through the results of Foo/query, however long the list is (RFC 8620 §5.5)."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from veredus.client.calls import GetCall
+from veredus.client.errors import MethodError
+from veredus.client.record import Record
+from veredus.wire.types import Id
+
+if TYPE_CHECKING:
+    from veredus.client.client import Client
+
+R = TypeVar("R", bound=Record)
+
+
+class Query(Generic[R]):
+    """An asynchronous iterable of records, fetched a page at a time: query and get in one request.
+
+    A page begins after the last record of the one before (``anchor``), so that records which come or go
+    meanwhile neither repeat nor hide others. Each iteration asks anew.
+    """
+
+    def __init__(
+        self,
+        client: "Client",
+        kind: type[R],
+        arguments: Mapping[str, Any],
+        properties: Sequence[str] | None,
+        *,
+        limit: int | None,
+        page: int,
+        account: Id | None,
+    ) -> None:
+        self._client, self._kind, self._arguments, self._properties = client, kind, arguments, properties
+        self._limit, self._account = limit, account
+        self._page = min(page, client.session.limits.max_objects_in_get)
+
+    async def __aiter__(self) -> AsyncIterator[R]:
+        async for ids, records in self._pages(fetch=True):
+            by_id = {record.id: record for record in records}
+            for id in ids:
+                if id in by_id:  # or it was destroyed between query and get
+                    yield by_id[id]
+
+    async def ids(self) -> AsyncIterator[Id]:
+        """Only the ids."""
+        async for ids, _ in self._pages(fetch=False):
+            for id in ids:
+                yield id
+
+    async def all(self) -> list[R]:
+        """All of them, in a list."""
+        return [record async for record in self]
+
+    async def first(self) -> R | None:
+        """The first one; None: there is none."""
+        async for ids, records in self._pages(fetch=True, at_most=1):
+            return records[0] if ids and records else None
+        return None
+
+    async def _pages(
+        self, *, fetch: bool, at_most: int | None = None
+    ) -> AsyncIterator[tuple[list[Id], list[R]]]:
+        left = self._limit if at_most is None else at_most
+        seen: dict[Id, None] = {}
+        last: list[Id] = []
+        while left is None or left > 0:
+            wanted = self._page if left is None else min(left, self._page)
+            ids, records, served = await self._next(last, len(seen), wanted, fetch=fetch)
+            fresh = [id for id in ids if id not in seen]
+            if fresh:
+                yield fresh, records
+            if len(ids) < min(wanted, served or wanted):
+                return
+            seen.update(dict.fromkeys(fresh))
+            last = ids
+            left = None if left is None else left - len(fresh)
+
+    async def _next(
+        self, last: list[Id], position: int, limit: int, *, fetch: bool
+    ) -> tuple[list[Id], list[R], int | None]:
+        """The page after ``last``. Anchors that are gone are skipped, the last of all for the position."""
+        for back, anchor in enumerate(reversed(last)):
+            try:
+                return await self._ask({"anchor": anchor, "anchorOffset": 1}, limit + back, fetch=fetch)
+            except MethodError as error:
+                if error.type != "anchorNotFound":
+                    raise
+        return await self._ask({"position": position} if position else {}, limit, fetch=fetch)
+
+    async def _ask(
+        self, where: Mapping[str, Any], limit: int, *, fetch: bool
+    ) -> tuple[list[Id], list[R], int | None]:
+        got: GetCall[R] | None = None
+        async with self._client.batch(self._account) as batch:
+            query = batch.query(self._kind, limit=limit, **self._arguments, **where)
+            if fetch:
+                got = batch.get(self._kind, query.ids_ref, self._properties)
+        return query.ids, got.list if got else [], query.result.limit

@@ -1,0 +1,202 @@
+"""The bridge as a process, and kill -9 at a step of its loop that the proxies around it have seen.
+
+The product has no test code in it: what it says to the JMAP server and to NATS decides the moment.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import sys
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from faults.steps import Stage, Step
+
+_ROOT = Path(__file__).parent.parent.parent
+_PATIENCE_S = 60.0
+
+
+def bridge_config(directory: Path, *, session_url: str, nats_url: str, token: str, more: str = "") -> Path:
+    """A configuration file for one bridge, and beside it the token. ``more``: further lines of its table."""
+    (directory / "jmap.token").write_text(token + "\n")
+    file = directory / "bridge.toml"
+    file.write_text(
+        f'[[bridge]]\nname = "faults"\n'
+        f'jmap = {{ session_url = "{session_url}", token = {{ file = "{directory / "jmap.token"}" }} }}\n'
+        f'nats = {{ url = "{nats_url}" }}\n{more}'
+    )
+    return file
+
+
+class BridgeProcess:
+    """`veredus bridge run`; it may be started again after it has ended."""
+
+    def __init__(self, config: Path, command: Sequence[str] = ()) -> None:
+        """``command``: another program that takes the part of the bridge."""
+        run = (sys.executable, "-m", "veredus", "bridge", "run", "--config", str(config))
+        self._command = tuple(command) or run
+        self._directory = config.parent
+        self._process: asyncio.subprocess.Process | None = None
+        self._reading: asyncio.Task[None] | None = None
+        # The last lines that it has written, and those that tell of a bug.
+        self.log: deque[dict[str, Any]] = deque(maxlen=500)
+        self.errors: list[dict[str, Any]] = []
+
+    async def __aenter__(self) -> "BridgeProcess":
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.kill()
+
+    async def start(self) -> None:
+        """Returns at once; what it does is seen at the proxies."""
+        assert not self.is_running
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("VEREDUS")}
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE, cwd=self._directory, limit=1024 * 1024,
+            env=clean | {"PYTHONPATH": str(_ROOT / "src")},
+        )  # fmt: skip
+        self._reading = asyncio.create_task(self._read(self._process))
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
+        async for line in process.stderr:
+            text = line.decode(errors="replace").rstrip("\n")
+            try:
+                entry = json.loads(text)
+            except ValueError:
+                entry = {"event": text}
+            self.log.append(entry)
+            if entry.get("level") in ("error", "critical") or str(entry.get("event", "")).startswith("Trace"):
+                self.errors.append(entry)
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def kill_now(self) -> None:
+        """kill -9 in this very moment; the end is to be waited for."""
+        self._signal(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Stop it as a machine that hangs does (SIGSTOP): it keeps all it holds."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    async def kill(self) -> None:
+        """kill -9, and wait."""
+        self.kill_now()
+        await self.ended()
+
+    async def stop(self) -> int:
+        """Ask it to end, as a service manager does; its exit status."""
+        self._signal(signal.SIGTERM)
+        return await self.ended()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.is_running:
+            with contextlib.suppress(ProcessLookupError):  # it has ended, and we are not told yet
+                os.kill(self.pid, number)
+
+    async def ended(self) -> int:
+        """Wait until it has; its exit status, negative: the signal."""
+        if self._process is None or self._reading is None:
+            return 0
+        async with asyncio.timeout(_PATIENCE_S):
+            await self._reading
+            return await self._process.wait()
+
+
+class KillPoint(Struct, frozen=True):
+    """The ``nth`` time in the life of a process that a step is seen. ``what``: a pattern (fnmatch)."""
+
+    what: str
+    stage: Stage
+    nth: int = 1
+
+    def matches(self, step: Step) -> bool:
+        return step.stage == self.stage and fnmatchcase(step.what, self.what)
+
+
+class KillSchedule:
+    """One life of the bridge for each point, ended there. ``observe`` is to be told of every step."""
+
+    def __init__(self, bridge: BridgeProcess) -> None:
+        self._bridge = bridge
+        self._point: KillPoint | None = None
+        self._seen = 0
+        self.reached: list[KillPoint] = []
+        self.missed: list[KillPoint] = []
+
+    def observe(self, step: Step) -> bool:
+        """Of the proxies (``steps.Observer``): True when the bridge is dead."""
+        if self._point is None or not self._point.matches(step):
+            return False
+        self._seen += 1
+        if self._seen < self._point.nth:
+            return False
+        self._bridge.kill_now()
+        self.reached.append(self._point)
+        self._point = None
+        return True
+
+    async def run(
+        self,
+        points: Sequence[KillPoint],
+        settled: Callable[[], Awaitable[bool]],
+        prepare: Callable[[], Awaitable[object]],
+    ) -> None:
+        """Start, be killed, start again. The bridge is not running at the end.
+
+        ``prepare``: gives each life something to do. ``settled``: all is done, so the point will not be
+        reached in this life: it is ``missed``.
+        """
+        for point in points:
+            await prepare()
+            self._point, self._seen = point, 0
+            await self._bridge.start()
+            async with asyncio.timeout(_PATIENCE_S):
+                while self._bridge.is_running and not await settled():
+                    await asyncio.sleep(0.05)
+            if self._point is not None:
+                self._point = None
+                self.missed.append(point)
+                assert self._bridge.is_running, f"the bridge ended by itself: {list(self._bridge.log)[-5:]}"
+            await self._bridge.kill()
+
+
+class Recording:
+    """An observer that only remembers: the steps of a calm run."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+
+    def __call__(self, step: Step) -> bool:
+        self.steps.append(step)
+        return False
+
+    def points(self, count: int, chance: random.Random) -> list[KillPoint]:
+        """So many points, of every kind of step at least one, and not always its first occurrence."""
+        often = Counter((step.kind, step.stage) for step in self.steps)
+        kinds = sorted(often)
+        chosen = kinds + [chance.choice(kinds) for _ in range(max(count - len(kinds), 0))]
+        points = [KillPoint(what, stage, chance.randint(1, often[what, stage])) for what, stage in chosen]
+        chance.shuffle(points)
+        return points[: max(count, len(kinds))]
