@@ -158,6 +158,27 @@ async def test_octets_that_are_not_the_servers_are_found(world: World) -> None:
         await world.check()
 
 
+async def test_a_part_that_only_has_an_error_is_found(world: World) -> None:
+    subject = f"{world.names.prefix}.{world.jmap.account}"
+    body = {"id": "x", "attachments": [{"blobId": "b", "error": "put: the bucket is full"}]}
+    headers = {"Nats-Msg-Id": "x", "Jmap-Email-Id": "x"}
+    await world.js.publish(subject, msgspec.json.encode(body), headers=headers)
+    with pytest.raises(AssertionError, match="put: the bucket is full"):
+        await world.check()
+    await world.check(parts_may_fail=True)
+
+
+async def test_what_is_published_by_reference_is_looked_up(world: World) -> None:
+    subject = f"{world.names.prefix}.{world.jmap.account}"
+    whole = {"id": "x", "attachments": [{"blobId": "b", "objectKey": "nowhere"}]}
+    await world.objects.put("whole", msgspec.json.encode(whole))
+    body = {"id": "x", "truncated": True, "objectKey": "whole"}
+    headers = {"Nats-Msg-Id": "x", "Jmap-Email-Id": "x"}
+    await world.js.publish(subject, msgspec.json.encode(body), headers=headers)
+    with pytest.raises(AssertionError, match="there is no object nowhere"):
+        await world.check()
+
+
 async def test_chunks_of_no_object_are_found(world: World) -> None:
     await world.js.publish(f"$O.{world.names.bucket}.C.orphan", b"left behind")
     with pytest.raises(AssertionError, match="chunks of no object"):

@@ -18,7 +18,6 @@ from faults.checks import created_since
 from faults.nats import NatsProcess
 from faults.nats_tap import NatsTap
 from faults.proxy import Proxy
-from faults.steps import Step
 from jmap import message, open_server
 from sockets import http
 

@@ -17,7 +17,7 @@ LIBRARIES = {
     "httptools": {"veredus.http"},
     "nats": {"veredus.bus", "veredus.bridge"},
     "nkeys": {"veredus.bridge"},
-    "prometheus_client": {"veredus.http", "veredus.serving", "veredus.bridge"},
+    "prometheus_client": {"veredus.http", "veredus.serving", "veredus.bridge", "veredus.pytest_plugin"},
     "rich": {"veredus.cli"},
     "selectolax": {"veredus.formats"},
     "typer": {"veredus.cli"},

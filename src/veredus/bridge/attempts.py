@@ -5,7 +5,15 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from veredus.bridge.nats.errors import Conflict, NatsError, NatsLost, StreamFull, TimedOut, Unavailable
+from veredus.bridge.nats.errors import (
+    BucketFull,
+    Conflict,
+    NatsError,
+    NatsLost,
+    StreamFull,
+    TimedOut,
+    Unavailable,
+)
 from veredus.client.backoff import Backoff
 from veredus.client.errors import JMAPError, TransportError, Unauthorized
 
@@ -45,9 +53,9 @@ class Attempts:
             attempt += 1
             try:
                 return await action(attempt)
-            except _OF_ALL:
-                raise
             except (JMAPError, NatsError, ValueError) as error:
+                if isinstance(error, _OF_ALL) and not isinstance(error, BucketFull):
+                    raise
                 if isinstance(error, TransportError) and not await self._probe():
                     raise Unreachable(str(error)) from error
                 if attempt >= self._most:

@@ -3,7 +3,7 @@
 import base64
 from typing import Protocol
 
-from veredus.bridge.nats.kv import Bucket
+from veredus.bridge.nats.kv import KeyValue
 
 
 class Cursor(Protocol):
@@ -21,21 +21,16 @@ class Cursor(Protocol):
 class KvCursor:
     """One key of a bucket. ``others``: keys that hold it when the first does not, to be left alone."""
 
-    def __init__(self, bucket: Bucket, key: str, *others: str) -> None:
+    def __init__(self, bucket: KeyValue, key: str, *others: str) -> None:
         self._bucket, self._key, self._others = bucket, key, others
         self._revision: int | None = None
 
     async def load(self) -> str | None:
         found = await self._bucket.get(self._key)
-        if found is not None:
-            self._revision = found.revision
-            return found.value.decode()
-        self._revision = None
+        self._revision = None if found is None else found[1]
         for key in self._others:
-            other = await self._bucket.get(key)
-            if other is not None:
-                return other.value.decode()
-        return None
+            found = found or await self._bucket.get(key)
+        return None if found is None else found[0].decode()
 
     async def save(self, state: str) -> None:
         value = state.encode()
@@ -45,12 +40,12 @@ class KvCursor:
             self._revision = await self._bucket.update(self._key, value, self._revision)
 
 
-def email_cursor(bucket: Bucket, account: str) -> KvCursor:
+def email_cursor(bucket: KeyValue, account: str) -> KvCursor:
     """The cursor that jmap2nats 1.0 has, under its key: one can go back to it."""
     encoded = base64.urlsafe_b64encode(account.encode()).decode().rstrip("=")
     return KvCursor(bucket, f"account.{encoded}", account)
 
 
-def event_cursor(bucket: Bucket, account: str, type: str) -> KvCursor:
+def event_cursor(bucket: KeyValue, account: str, type: str) -> KvCursor:
     """The cursor of one type in JMAP_EVENTS."""
     return KvCursor(bucket, f"ckpt.{account}.{type}")

@@ -1,5 +1,6 @@
-"""The dead-letter stream: parked items, listed, retried and dropped."""
+"""The dead-letter stream: what failed again and again is parked there."""
 
+from veredus.bridge.nats.link import Link
 from veredus.bridge.nats.message import Message
 from veredus.bridge.nats.publish import Publisher
 from veredus.bridge.settings import DlqSettings
@@ -7,12 +8,14 @@ from veredus.bridge.wire.dead_letter import DeadLetter, dead_letter
 
 
 class DeadLetters:
-    """``publisher`` is not the one of the events: a letter must not wait for them, nor fail with them."""
+    """Parks on one link, each letter by itself: it must not wait for events, nor fail with them."""
 
-    def __init__(self, publisher: Publisher, settings: DlqSettings) -> None:
-        self._publisher, self._settings = publisher, settings
+    def __init__(self, link: Link, settings: DlqSettings) -> None:
+        self._link, self._settings = link, settings
 
     async def park(self, letter: DeadLetter) -> None:
         """Durable when it returns. Raises NatsError."""
         message = dead_letter(self._settings.subject_prefix, letter)
-        await self._publisher.publish(Message(message.subject, message.payload, message.headers, message.msg_id))
+        await Publisher(self._link).publish(
+            Message(message.subject, message.payload, message.headers, message.msg_id)
+        )

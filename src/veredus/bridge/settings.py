@@ -15,10 +15,10 @@ HOUR_S, DAY_S = 3600.0, 86400.0
 
 
 class Secret(Struct, frozen=True):
-    """A secret by reference: a file, or a variable of the environment. Read at each use, so that it may rotate.
+    """A secret by reference: a file, or a variable of the environment. Read at each use: it may rotate.
 
-    ``member``: the file is JSON, and this path in it (``jmap.token``) leads to the secret: the first generation
-    of jmap2nats kept the token in its configuration.
+    ``member``: the file is JSON, and this path in it (``jmap.token``) leads to the secret: the first
+    generation of jmap2nats kept the token in its configuration.
     """
 
     file: Path | None = None
@@ -66,7 +66,7 @@ class EmailStreamSettings(Struct, frozen=True, kw_only=True):
 
 
 class EventStreamSettings(Struct, frozen=True, kw_only=True):
-    """``types``: empty: all that the account has. ``before``: where old values come from, to tell what changed."""
+    """``types``: empty: all that the account has. ``before``: where old values are kept, for differences."""
 
     enabled: bool = False
     name: str = "JMAP_EVENTS"
@@ -115,7 +115,7 @@ class SnapshotSettings(Struct, frozen=True, kw_only=True):
     the first start, everything when the server cannot calculate.
     """
 
-    mode: Literal["none", "recent", "full", "when_needed"] = "recent"
+    mode: Literal["none", "recent", "full", "when_needed"] = "when_needed"
     limit: int = 100
 
 

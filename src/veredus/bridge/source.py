@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator, Sequence
 from veredus.bridge.wire.change import Source
 from veredus.client.client import Client
 from veredus.client.errors import JMAPError, MethodError
-from veredus.client.query import Query
-from veredus.client.record import Record
 from veredus.client.results import Changes
 from veredus.wire.types import Id, JsonObject
 
@@ -68,11 +66,6 @@ class AccountSource:
                 got = batch.get(type, ids[at : at + self.most], properties)
             by_id.update((record.id, record.json) for record in got.list)
         return [by_id[id] for id in ids if id in by_id]
-
-    def query(self, type: str, sort: str, *, ascending: bool, limit: int | None) -> Query[Record]:
-        """Ids of ``type`` by one property."""
-        order = [{"property": sort, "isAscending": ascending}]
-        return self.client.query(type, sort=order, limit=limit, page=self.most, account=self.account)
 
     async def answers(self) -> bool:
         """Whether the server answers at all."""

@@ -74,6 +74,11 @@ class BridgeStatus(Struct):
     def lag_s(self) -> float:
         """The longest lag of all accounts that this process reads."""
         return max(
-            (track.lag_s for account in self.accounts.values() if account.active for track in account.tracks.values()),
+            (
+                track.lag_s
+                for account in self.accounts.values()
+                if account.active
+                for track in account.tracks.values()
+            ),
             default=0.0,
         )

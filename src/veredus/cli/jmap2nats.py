@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def _main(argv: Sequence[str]) -> int:
     try:
-        flags = _Flags(version=True) if argv[:1] == ["version"] else _parse(argv)
+        flags = _Flags(version=True) if argv and argv[0] == "version" else _parse(argv)
     except _UsageError as error:
         sys.stderr.write(f"{error}\n{_USAGE}")
         return _EXIT_USAGE

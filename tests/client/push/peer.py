@@ -97,6 +97,34 @@ def refusing(status: str, *fields: str) -> Script:
     return refuse
 
 
+PING = b'event: ping\ndata: {"interval": %s}\n\n'
+
+
+def state(value: str, id: str = "") -> bytes:
+    line = f"id: {id}\n" if id else ""
+    change = f'{{"@type":"StateChange","changed":{{"a":{{"Email":"{value}"}}}}}}'
+    return f"event: state\ndata: {change}\n{line}\n".encode()
+
+
+def change(value: str, push_state: str | None = None) -> dict[str, Any]:
+    more = {} if push_state is None else {"pushState": push_state}
+    return {"@type": "StateChange", "changed": {"a": {"Email": value}}, **more}
+
+
+async def states(x: Exchange) -> None:
+    """An event stream that tells of one change."""
+    await x.stream()
+    await x.write(state("1", "i1"))
+    await x.gone()
+
+
+async def pushes(x: Exchange) -> None:
+    """A WebSocket that tells of one change."""
+    await x.pushing()
+    await x.say(change("1", "p1"))
+    await x.gone()
+
+
 class Peer:
     """``websocket`` and ``eventsource``: what happens at one connection after the other; the last goes on."""
 

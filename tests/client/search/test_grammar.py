@@ -107,7 +107,7 @@ def test_a_search_says(search: str, node: Any) -> None:
         ("- a", 1, "a term directly after '-'"),
         ("a NOT", 5, "expected a term, found the end"),
         ("is:unred", 3, "did you mean 'unread'"),
-        ("thread:flaged", 7, "did you mean 'flagged'"),
+        ("thread:flagge", 7, "did you mean 'flagged'"),
         ("has:pdf", 4, "expected 'attachment'"),
         ("subject:!!!", 8, "a letter or digit"),
         ('in:""', 3, "expected the role, path, name or id"),

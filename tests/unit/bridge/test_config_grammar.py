@@ -1,5 +1,7 @@
 """Durations and sizes: what Go and jmap2nats take, and how they print it."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,7 +105,5 @@ def test_a_printed_size_is_read_as_the_same(octets: int) -> None:
 @given(st.text(alphabet="0123456789.+-hmsnuµKMGTiB e", max_size=12))
 def test_any_text_is_read_or_refused(text: str) -> None:
     for parse in (parse_duration, parse_size):
-        try:
-            parse(text)
-        except ValueError as error:
-            assert str(error).startswith("expected a ")
+        with contextlib.suppress(ValueError):
+            assert abs(parse(text)) < 2**63

@@ -48,15 +48,30 @@ def parsed(*pieces: bytes) -> list[tuple[str, str, str]]:
     ],
     ids=repr,
 )
-def test_a_stream_means_what_the_standard_says(
-    stream: bytes, messages: list[tuple[str, str, str]]
-) -> None:
+def test_a_stream_means_what_the_standard_says(stream: bytes, messages: list[tuple[str, str, str]]) -> None:
     assert parsed(stream) == messages
 
 
 PARTS = st.sampled_from(
-    [b"\r", b"\n", b"\r\n", b"\n\n", b":", b" ", b"\0", b"\xff", b"data", b"data: ", b"id: ", b"event: ", b"x"]
-    + [BOM, b"retry: 10\n", "é☃".encode(), b"data: {}\n\n"]
+    [
+        b"\r",
+        b"\n",
+        b"\r\n",
+        b"\n\n",
+        b":",
+        b" ",
+        b"\0",
+        b"\xff",
+        b"data",
+        b"data: ",
+        b"id: ",
+        b"event: ",
+        b"x",
+        BOM,
+        b"retry: 10\n",
+        "é☃".encode(),
+        b"data: {}\n\n",
+    ]
 )
 
 
@@ -90,8 +105,15 @@ def test_an_event_is_given_out_with_the_first_octet_of_its_empty_line() -> None:
 
 @pytest.mark.parametrize(
     ("lines", "retry_ms"),
-    [(b"retry: 2500", 2500), (b"retry: 2500\nretry: x", 2500), (b"retry: -1", None), (b"retry: 1e3", None)]
-    + [(b"retry:", None), ("retry: ٣".encode(), None), (b"retry: " + b"9" * 5000, None)],
+    [
+        (b"retry: 2500", 2500),
+        (b"retry: 2500\nretry: x", 2500),
+        (b"retry: -1", None),
+        (b"retry: 1e3", None),
+        (b"retry:", None),
+        ("retry: ٣".encode(), None),
+        (b"retry: " + b"9" * 5000, None),
+    ],
 )
 def test_a_retry_is_digits(lines: bytes, retry_ms: int | None) -> None:
     parser = Parser()
@@ -99,12 +121,13 @@ def test_a_retry_is_digits(lines: bytes, retry_ms: int | None) -> None:
     assert parser.retry_ms == retry_ms
 
 
-@pytest.mark.parametrize("piece", [b"x" * 10, b"data: xxx\n", b"data\n", b":" + b" " * 9])
+@pytest.mark.parametrize("piece", [b"x" * 10, b"data: 123456789\n", b"data: 123456789\ndata" * 1 + b"\n"])
 def test_a_line_and_an_event_without_end_are_refused(piece: bytes) -> None:
     parser = Parser(max_size=1000)
+    for _ in range(100):
+        parser.feed(piece)
     with pytest.raises(TooLong, match="more than 1000 octets"):
-        for _ in range(1000 if piece.endswith(b"\n") else 101):
-            parser.feed(piece)
+        parser.feed(piece)
 
 
 def test_many_events_are_not_one_long_one() -> None:

@@ -99,11 +99,10 @@ def _stored(settings: BridgeSettings) -> dict[str, str]:
     """The prefixes below which streams take everything."""
     prefixes = {
         "stream.subject_prefix": settings.stream.subject_prefix,
-        "events.subject_prefix": settings.events.subject_prefix,
         "dlq.subject_prefix": settings.dlq.subject_prefix,
     }
-    if not settings.events.enabled:
-        del prefixes["events.subject_prefix"]
+    if settings.events.enabled:
+        prefixes["events.subject_prefix"] = settings.events.subject_prefix
     return prefixes
 
 

@@ -128,12 +128,16 @@ def whole(value: object) -> int:
 
 def size(value: object) -> int:
     """A number of octets, or a text with its unit."""
-    return grammar.parse_size(str(value) if type(value) is int else text(value))
+    if isinstance(value, str) or type(value) is int:
+        return grammar.parse_size(str(value))
+    raise ValueError(f'expected a size such as 67108864 or "64MiB", got {shown(value)}')
 
 
-def duration(value: object) -> float:
-    """A text in Go's grammar, or with days as in the other tables of the file."""
-    return grammar.parse_duration(text(value), days=True)
+def duration(value: object, *, days: bool = True) -> float:
+    """A text in Go's grammar, or with days as in the other tables of a TOML file."""
+    if not isinstance(value, str):
+        raise ValueError(f'expected a duration such as "168h" or "1h30m", got {shown(value)}')
+    return grammar.parse_duration(value, days=days)
 
 
 def _choice(allowed: tuple[str, ...]) -> Callable[[object], object]:

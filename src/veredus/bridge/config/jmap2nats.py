@@ -6,11 +6,12 @@ reads JSON keys without regard to case, and takes null as not given; so does thi
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from veredus.bridge.config import fields, grammar
+from veredus.bridge.config import fields
 from veredus.bridge.config.checks import check, overlap
 from veredus.bridge.config.errors import Findings
 from veredus.bridge.config.grammar import shown
@@ -49,11 +50,11 @@ def read_settings(path: Path, root: Mapping[str, object], findings: Findings) ->
         nats=nats,
         stream=stream,
         parts=parts,
-        cursor=CursorSettings(bucket=cursor.text("bucket") or None),
+        cursor=CursorSettings(bucket=cursor.text("bucket") or _cursor_bucket(stream.name)),
         snapshot=SnapshotSettings(limit=file.get("backfill_limit", fields.whole, 100)),
         replicas=file.get("jetstream_replicas", fields.whole, 1),
         # Two configurations on one NATS have two streams: what each remembers must be apart, too.
-        state_bucket="JMAP_BRIDGE" if stream.name == "JMAP_EMAILS" else f"{stream.name}_BRIDGE",
+        state_bucket="JMAP_BRIDGE" if stream.name == "JMAP_EMAILS" else _bucket(f"{stream.name}_BRIDGE"),
         dlq=DlqSettings(
             name="JMAP_DLQ" if stream.name != "JMAP_DLQ" else "JMAP_DLQ_PARKED",
             subject_prefix=_apart("dlq", stream),
@@ -71,6 +72,16 @@ def _apart(what: str, stream: EmailStreamSettings) -> str:
     """A prefix of ours that the subjects of the stream, which the file chose, do not take in."""
     usual = f"jmap.{what}"
     return f"jmap-{what}" if overlap(usual, stream.subject_prefix) else usual
+
+
+def _cursor_bucket(stream: str) -> str | None:
+    """None: as always. Only the third generation had one, and so streams may be named as no bucket can be."""
+    usual = f"{stream}_CURSOR"
+    return _bucket(usual) if _bucket(usual) != usual else None
+
+
+def _bucket(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)
 
 
 def _jmap(path: Path, table: "_Table") -> JmapSettings:
@@ -128,7 +139,7 @@ def _stream(table: "_Table") -> EmailStreamSettings:
         name=table.required("name", usual.name),
         subject_prefix=table.required("subject_prefix", usual.subject_prefix),
         max_age_s=table.get("max_age", _duration, retention),
-        max_bytes=table.get("max_bytes", _size, usual.max_bytes),
+        max_bytes=table.get("max_bytes", fields.size, usual.max_bytes),
         dedup_window_s=table.get("dedup_window", _duration, usual.dedup_window_s),
         externally_managed=table.get("externally_managed", fields.flag, False),
     )
@@ -140,23 +151,15 @@ def _parts(table: "_Table") -> PartsSettings:
     usual = PartsSettings()
     parts = PartsSettings(
         bucket=table.required("bucket", usual.bucket),
-        max_bytes=table.get("max_bytes", _size, usual.max_bytes),
-        max_per_part=table.get("max_per_part", _size, usual.max_per_part),
+        max_bytes=table.get("max_bytes", fields.size, usual.max_bytes),
+        max_per_part=table.get("max_per_part", fields.size, usual.max_per_part),
     )
     table.warn_of_the_rest()
     return parts
 
 
 def _duration(value: object) -> float:
-    if not isinstance(value, str):
-        raise ValueError(f'expected a duration such as "168h" or "1h30m", got {shown(value)}')
-    return grammar.parse_duration(value)
-
-
-def _size(value: object) -> int:
-    if isinstance(value, str) or type(value) is int:
-        return grammar.parse_size(str(value))
-    raise ValueError(f'expected a size such as 67108864 or "64MiB", got {shown(value)}')
+    return fields.duration(value, days=False)
 
 
 def _string(value: object) -> str:

@@ -8,8 +8,8 @@ from msgspec import Struct
 from veredus.bridge.config.fields import fields
 from veredus.bridge.settings import BridgeSettings
 
-# What stands before the host of a URL: a password, perhaps.
-_USERINFO = re.compile(r"(?<=://)[^/@,]*@|^[^/@,:]*:[^/@,]*@")
+# What stands before the host of a URL: a password, perhaps, or a token.
+_USERINFO = re.compile(r"(?<=://)[^/]*@")
 
 
 def public_json(settings: BridgeSettings) -> dict[str, Any]:
@@ -18,14 +18,20 @@ def public_json(settings: BridgeSettings) -> dict[str, Any]:
     The keys and the grammar are those of ``[[bridge]]``: as TOML it would be read as the same settings.
     """
     table = _table(settings)
-    for part, key in (("nats", "url"), ("jmap", "session_url")):
-        table[part][key] = without_userinfo(table[part][key])
+    table["jmap"]["session_url"] = without_userinfo(settings.jmap.url)
+    table["nats"]["url"] = nats_without_userinfo(settings.nats.url)
     return table
 
 
 def without_userinfo(url: str) -> str:
-    """A URL, or several with commas, without user and password."""
-    return ",".join(_USERINFO.sub("", one.strip()) for one in url.split(","))
+    """A URL without user and password. An address without ``://`` is left as it is."""
+    return _USERINFO.sub("", url)
+
+
+def nats_without_userinfo(url: str) -> str:
+    """The same of the URLs of NATS: several with commas, and ``token@host`` without a scheme."""
+    hosts = (one.strip() for one in url.split(","))
+    return ",".join(without_userinfo(one) if "://" in one else one.rpartition("@")[2] for one in hosts)
 
 
 def _table(value: Struct) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -31,6 +32,7 @@ def read_bridges(root: Mapping[str, object], findings: Findings) -> list[BridgeS
     bridges = [_bridge(table, at, findings) for at, table in enumerate(tables, 1)]
     whole = [bridge for bridge in bridges if bridge is not None]
     findings.problems += _between(whole)
+    findings.warnings += _mixed(whole)
     return [] if findings.problems else whole
 
 
@@ -105,9 +107,11 @@ def _unknown(path: str, key: str, known: list[str]) -> str:
 
 
 def _refuse_password(settings: BridgeSettings, findings: Findings) -> None:
-    for key, url in (("nats.url", settings.nats.url), ("jmap.session_url", settings.jmap.url)):
-        if "://" in url and without_userinfo(url) != url:
-            findings.problems.append(f"{key} must not hold a user or a password: they have keys of their own")
+    said = "must not hold a user or a password: they have keys of their own"
+    if without_userinfo(settings.jmap.url) != settings.jmap.url:
+        findings.problems.append(f"jmap.session_url {said}")
+    if "@" in settings.nats.url:
+        findings.problems.append(f"nats.url {said}")
 
 
 def _between(bridges: list[BridgeSettings]) -> list[str]:
@@ -128,3 +132,23 @@ def _between(bridges: list[BridgeSettings]) -> list[str]:
                     "give one of them its own state_bucket"
                 )
     return problems
+
+
+def _mixed(bridges: list[BridgeSettings]) -> list[str]:
+    """Where two servers are written to one place: ids are only unique within a server (RFC 8620 §1.6.2)."""
+    warnings: list[str] = []
+    for first, second in combinations(bridges, 2):
+        shared = [
+            key
+            for key, one, other in (
+                ("stream.name", first.stream.name, second.stream.name),
+                ("state_bucket", first.state_bucket, second.state_bucket),
+            )
+            if one == other
+        ]
+        if shared and first.nats.url == second.nats.url and first.jmap.url != second.jmap.url:
+            warnings.append(
+                f"bridge {shown(second.name)}: {' and '.join(shared)} as in {shown(first.name)}: if their "
+                "servers have accounts of the same id, these are taken for one"
+            )
+    return warnings

@@ -1,7 +1,7 @@
 """Emails with all that their messages need, a bounded number of octets at a time, the next ones meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import suppress
 
 from veredus.bridge.settings import BridgeSettings
@@ -11,8 +11,8 @@ from veredus.wire.types import Id, JsonObject
 
 # RFC 8621 §4.2: what Email/get gives by default, which is what jmap2nats asks for.
 _PROPERTIES = (
-    "id blobId threadId mailboxIds keywords size receivedAt messageId inReplyTo references sender from to cc bcc "
-    "replyTo subject sentAt hasAttachment preview bodyValues textBody htmlBody attachments"
+    "id blobId threadId mailboxIds keywords size receivedAt messageId inReplyTo references sender from to cc "
+    "bcc replyTo subject sentAt hasAttachment preview bodyValues textBody htmlBody attachments"
 ).split()
 _PARTS = "partId blobId size name type charset disposition cid language location".split()
 # What only our own headers need.
@@ -24,11 +24,13 @@ _LEAST_OCTETS = 2048
 class EmailFetch:
     """Fetches by Email/get. ``strict``: nothing beyond what jmap2nats asks for."""
 
-    def __init__(self, source: AccountSource, settings: BridgeSettings) -> None:
+    def __init__(self, source: AccountSource, settings: BridgeSettings, also: Collection[str]) -> None:
+        """``also``: properties that something else needs."""
         self._source = source
         self._octets = settings.fetch_bytes
         strict = not settings.extra_headers
-        self._properties = _PROPERTIES if strict else [*_PROPERTIES, *_FACTS, "bodyStructure"]
+        wanted = _PROPERTIES if strict else [*_PROPERTIES, *_FACTS, "bodyStructure"]
+        self._properties = list(dict.fromkeys([*wanted, *sorted(also)]))
         self._arguments: JsonObject = {
             "bodyProperties": _PARTS if strict else [*_PARTS, "subParts"],
             "maxBodyValueBytes": settings.parts.max_per_part,

@@ -14,12 +14,13 @@ from veredus.bridge.nats.objects import About, ObjectStore
 from veredus.bridge.settings import PartsSettings
 from veredus.bridge.source import AccountSource
 from veredus.bridge.status import TrackStatus
+from veredus.bridge.tasks import all_of
 from veredus.bridge.wire.generation import Generation
 from veredus.bridge.wire.parts import Outcome, PartPlan
 from veredus.client.blobs import OCTETS
 from veredus.wire.types import Id, JsonObject, is_id
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("veredus.bridge")
 Octets: TypeAlias = bytes | AsyncIterator[bytes]
 RAW = "_raw.eml"
 # Room that is made beyond what one part needs, so that not every part has to.
@@ -47,13 +48,12 @@ class PartStore:
         self._evicting = asyncio.Lock()
 
     async def store(self, email: JsonObject) -> dict[Id, Outcome]:
-        """What became of each blob. Raises BucketFull (``on_full = park``), and what reading a blob raises."""
+        """What became of each blob. Raises BucketFull, and what reading a blob raises."""
         plans = self._generation.parts_of(email, self._settings)
-        async with asyncio.TaskGroup() as group:
-            tasks = {plan.blob_id: group.create_task(self._one(email["id"], plan)) for plan in plans}
-            if self._settings.raw:
-                group.create_task(self._raw(email))
-        return {blob_id: task.result() for blob_id, task in tasks.items()}
+        work = [self._one(email["id"], plan) for plan in plans]
+        raw = [self._raw(email)] if self._settings.raw else []
+        outcomes = await all_of([*work, *raw])
+        return {plan.blob_id: outcome for plan, outcome in zip(plans, outcomes, strict=False)}
 
     async def _one(self, email: Id, plan: PartPlan) -> Outcome:
         if plan.outcome is not None and not (plan.action == "fail" and self._keeps(plan)):
@@ -75,15 +75,15 @@ class PartStore:
     def _octets(self, plan: PartPlan) -> AsyncIterator[bytes]:
         return self._source.blob(plan.blob_id, OCTETS, plan.name or "blob")
 
-    async def _raw(self, email: JsonObject) -> None:
+    async def _raw(self, email: JsonObject) -> Outcome:
         key = f"{self._generation.msg_id(self._source.account, email['id'])}/{RAW}"
         about = About({"Content-Type": "message/rfc822"})
         async with self._slots:
             octets = partial(self._source.blob, email["blobId"], "message/rfc822", "message.eml")
-            await self._put(key, octets, email.get("size") or 0, about)
+            return await self._put(key, octets, email.get("size") or 0, about)
 
     async def _put(self, key: str, octets: Callable[[], Octets], size: int, about: About) -> Outcome:
-        """Store, making room if the bucket is full and that is the policy. Raises BucketFull if it is ``park``."""
+        """Store; make room in a full bucket if that is the policy. Raises BucketFull if it is ``park``."""
         for _ in range(_EVICTIONS):
             try:
                 put = await self._objects.put(key, octets(), about)
@@ -95,7 +95,9 @@ class PartStore:
                 self._status.counts["parts_stored" if put.stored else "parts_known"] += 1
                 self._status.counts["part_octets"] += put.info.size if put.stored else 0
                 return Outcome(object_key=key)
-        raise BucketFull(f"object store {self._objects.bucket}: no room for {size} octets, whatever is evicted")
+        raise BucketFull(
+            f"object store {self._objects.bucket}: no room for {size} octets, whatever is evicted"
+        )
 
     async def _on_full(self, error: BucketFull, size: int) -> Outcome | None:
         """What the payload says of it; None: there is room now."""
@@ -110,5 +112,7 @@ class PartStore:
         async with self._evicting:
             evicted = await evict_oldest(self._objects, size + _SPARE)
         self._status.counts["parts_evicted"] += evicted.objects
-        log.warning("parts_evicted", bucket=self._objects.bucket, objects=evicted.objects, octets=evicted.octets)
+        log.warning(
+            "parts_evicted", bucket=self._objects.bucket, objects=evicted.objects, octets=evicted.octets
+        )
         return None

@@ -1,9 +1,8 @@
-"""Created Emails on their way into JMAP_EMAILS: parts first, then the message, in order, each acknowledged."""
+"""Created Emails on their way into JMAP_EMAILS: parts first, then the message; in order, and acknowledged."""
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -14,26 +13,31 @@ from veredus.bridge.dead_letters import DeadLetters
 from veredus.bridge.emails.fetch import EmailFetch
 from veredus.bridge.emails.parts import PartStore
 from veredus.bridge.emails.select import Selection
+from veredus.bridge.nats.link import Link
 from veredus.bridge.nats.message import Message as NatsMessage
 from veredus.bridge.nats.objects import About, ObjectStore
 from veredus.bridge.nats.publish import Publisher
+from veredus.bridge.nats.window import Ack
 from veredus.bridge.settings import BridgeSettings
+from veredus.bridge.snapshot import Snapshot
 from veredus.bridge.status import TrackStatus
+from veredus.bridge.tasks import stop
 from veredus.bridge.wire import extra
 from veredus.bridge.wire.change import Change, Source
 from veredus.bridge.wire.dead_letter import DeadLetter
 from veredus.bridge.wire.generation import Generation
 from veredus.bridge.wire.message import Message
 from veredus.bridge.wire.spill import Spilled, fit
+from veredus.client.results import Changes
 from veredus.wire.types import Id, JsonObject
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("veredus.bridge")
 # Emails whose parts are being stored, or which wait for their turn to be published.
 _AHEAD = 64
 
 
 class States(Struct, frozen=True):
-    """The states between which the work of one page lies. ``snapshot``: it is no change, but what was there."""
+    """The states between which a page of work lies. ``snapshot``: it is no change, but what was there."""
 
     old: str | None
     new: str
@@ -41,69 +45,85 @@ class States(Struct, frozen=True):
 
 
 class Tools(Struct, frozen=True):
-    """What a track of Emails works with; all of one link."""
+    """What a track of Emails works with; all of one link. ``max_size``: of a message, with its headers."""
 
     fetch: EmailFetch
     parts: PartStore
     objects: ObjectStore
-    publisher: Publisher
+    link: Link
     attempts: Attempts
     letters: DeadLetters
     selection: Selection
+    max_size: int
+    snapshot: Snapshot
 
 
 class EmailTrack:
     """``known``: ids of Emails that are in the stream already, beyond what its duplicate window remembers."""
 
+    type = "Email"
+
     def __init__(
-        self, settings: BridgeSettings, about: Source, generation: Generation, tools: Tools, status: TrackStatus
+        self,
+        settings: BridgeSettings,
+        about: Source,
+        generation: Generation,
+        tools: Tools,
+        status: TrackStatus,
+        known: Collection[Id],
     ) -> None:
         self._settings, self._about, self._generation = settings, about, generation
-        self._tools, self._status = tools, status
-        self.known: frozenset[Id] | set[Id] = frozenset()
+        self._tools, self._status, self._known = tools, status, known
 
     @property
     def properties(self) -> list[str]:
         """What must be known of an Email before it is fetched."""
         return ["id", "size", *self._tools.selection.properties]
 
-    async def take(self, heads: Sequence[JsonObject], states: States) -> None:
+    async def begin(self, old_state: str | None) -> str:
+        async def take(page: Sequence[JsonObject], state: str) -> None:
+            await self.publish(page, States(None, state, snapshot=True))
+
+        return await self._tools.snapshot.run(old_state, self.properties, take)
+
+    async def take(self, changes: Changes, created: Sequence[JsonObject]) -> None:
+        await self.publish(created, States(changes.old_state, changes.new_state))
+
+    async def publish(self, heads: Sequence[JsonObject], states: States) -> None:
         """Publish the Emails of ``heads``; when it returns each is in the stream, or parked, or gone.
 
         Raises what ends the work on all of them; those that were acknowledged by then stay so.
         """
-        chosen = [head for head in heads if head["id"] not in self.known and self._tools.selection.takes(head)]
+        chosen = [
+            head for head in heads if head["id"] not in self._known and self._tools.selection.takes(head)
+        ]
         self._status.counts["left_out"] += len(heads) - len(chosen)
         preparing: deque[asyncio.Task[list[Message]]] = deque()
+        publisher = Publisher(self._tools.link, max_size=self._tools.max_size)
         try:
             async for id, email in self._tools.fetch.all(chosen):
                 preparing.append(asyncio.create_task(self._prepared(id, email, states)))
                 while len(preparing) > _AHEAD or (preparing and preparing[0].done()):
-                    await self._publish(await preparing.popleft())
+                    await self._publish(publisher, await preparing.popleft())
             while preparing:
-                await self._publish(await preparing.popleft())
-            await self._tools.publisher.drain()
+                await self._publish(publisher, await preparing.popleft())
+            await publisher.drain()
         finally:
-            for task in preparing:
-                task.cancel()
-            for task in preparing:
-                with suppress(asyncio.CancelledError, Exception):
-                    await task
+            await stop(preparing)
 
-    async def _publish(self, messages: Sequence[Message]) -> None:
+    async def _publish(self, publisher: Publisher, messages: Sequence[Message]) -> None:
         for message in messages:
-            sent = await self._tools.publisher.send(
+            sent = await publisher.send(
                 NatsMessage(message.subject, message.payload, message.headers, message.msg_id)
             )
             sent.add_done_callback(self._acknowledged)
 
-    def _acknowledged(self, sent: "asyncio.Future[object]") -> None:
+    def _acknowledged(self, sent: "asyncio.Future[Ack]") -> None:
         if not sent.cancelled() and sent.exception() is None:
-            duplicate = getattr(sent.result(), "duplicate", False)
-            self._status.counts["duplicates" if duplicate else "published"] += 1
+            self._status.counts["duplicates" if sent.result().duplicate else "published"] += 1
 
     async def _prepared(self, id: Id, email: JsonObject | None, states: States) -> list[Message]:
-        """The messages of one Email, with everything in the store that they name; none if it is gone, or parked."""
+        """The messages of one Email, when all they name is stored; none if it is gone, or parked."""
         first = email
 
         async def attempt(number: int) -> list[Message]:
@@ -147,7 +167,7 @@ class EmailTrack:
 
     async def _fitting(self, message: Message) -> Message:
         """A message as small as NATS wants it; what is too large goes into the object store."""
-        fitted = fit(message, self._tools.publisher.max_size)
+        fitted = fit(message, self._tools.max_size)
         if isinstance(fitted, Spilled):
             about = About({"Content-Type": "application/json"})
             await self._tools.objects.put(fitted.object_key, fitted.payload, about, replace=True)
@@ -157,7 +177,13 @@ class EmailTrack:
 
     async def _park(self, id: Id, failed: Failed, states: States) -> None:
         error = failed.error
-        log.error("parked", account=self._about.account_id, email=id, error=type(error).__name__, attempts=failed.attempts)
+        log.error(
+            "parked",
+            account=self._about.account_id,
+            email=id,
+            error=type(error).__name__,
+            attempts=failed.attempts,
+        )
         letter = DeadLetter(
             server=self._about.server,
             account_id=self._about.account_id,

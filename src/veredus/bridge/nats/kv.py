@@ -9,7 +9,7 @@ from msgspec import Struct
 from veredus.bridge.nats.errors import Conflict
 from veredus.bridge.nats.jetstream import Stored, last_message
 from veredus.bridge.nats.link import Link
-from veredus.bridge.nats.message import EXPECTED_SEQUENCE, ROLLUP, check_bucket, check_key, encoded_headers
+from veredus.bridge.nats.message import EXPECTED_SEQUENCE, check_bucket, check_key, encoded_headers
 from veredus.bridge.nats.reader import Reading, read
 from veredus.bridge.nats.window import Ack, Window
 
@@ -20,7 +20,7 @@ _MARKER = "Nats-Marker-Reason"
 
 
 class Entry(Struct, frozen=True):
-    """``revision``: a number that grows with each write to the bucket. ``value`` None: deleted (``watch``)."""
+    """``revision``: grows with each write to the bucket. ``value`` None: deleted; only ``watch`` tells."""
 
     key: str
     value: bytes | None
@@ -65,14 +65,14 @@ class KeyValue:
 
     async def delete(self, key: str, revision: int | None = None) -> None:
         """Only if it still has ``revision``, else raises Conflict; None: in any case."""
-        headers = {_OPERATION: "PURGE", ROLLUP: "sub"}
+        headers = {_OPERATION: "DEL"}
         if revision is not None:
             headers[EXPECTED_SEQUENCE] = str(revision)
         await self._write(key, b"", headers)
 
     async def put_many(self, values: Mapping[str, bytes | None]) -> None:
         """Many at once, without waiting for each; None deletes. When it raises, some are written."""
-        gone = encoded_headers({_OPERATION: "PURGE", ROLLUP: "sub"})
+        gone = encoded_headers({_OPERATION: "DEL"})
         sent: list[asyncio.Future[Ack]] = []
         for key, value in values.items():
             check_key(key)

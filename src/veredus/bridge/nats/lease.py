@@ -146,9 +146,15 @@ class Lease:
         """Give it back, so that another takes it at once. Does nothing when we do not hold it."""
         held = self.held
         await self._stop_renewing()
-        if held and self._kv is not None and self._kv.link.failure is None:
-            with suppress(NatsError):
+        if not held or self._kv is None or self._kv.link.failure is not None:
+            return
+        with suppress(NatsError):
+            try:
                 await self._kv.delete(self.key, self._revision)
+            except Conflict:  # a renewal that was under way has come through
+                found = await self._kv.get(self.key)
+                if found is not None and _holder(found[0]).term == self._term:
+                    await self._kv.delete(self.key, found[1])
 
     async def _stop_renewing(self) -> None:
         self.lost.set()

@@ -129,6 +129,8 @@ class Link:
             error_cb=self._told,
             **options,
         )
+        if not self.client.is_connected:  # nats-py does not tell an end of the stream from a PONG
+            raise CannotConnect(f"NATS server {self.server}: it has closed the connection")
         self.max_payload = self.client.max_payload
         self.features = features(str(self.client.server_info.get("version", "0")))
         self.listen(self._inbox + "*", self._answered)

@@ -28,6 +28,8 @@ class Reading(Struct, frozen=True):
     follow: bool = False
     headers_only: bool = False
     batch: int = 256
+    # Earlier messages are not given.
+    from_sequence: int = 0
 
 
 _Item = tuple[bytes, bytes, bytes | None, bytes]
@@ -122,7 +124,7 @@ async def _next(
 async def _create(link: Link, reading: Reading) -> tuple[str, int]:
     """The name of the consumer, and how many messages it will give."""
     config = {
-        "deliver_policy": reading.start,
+        **_where(reading),
         "ack_policy": "none",
         "replay_policy": "instant",
         "filter_subject": reading.subject,
@@ -134,6 +136,12 @@ async def _create(link: Link, reading: Reading) -> tuple[str, int]:
     request = {"stream_name": reading.stream, "config": config}
     answer = await call(link, f"CONSUMER.CREATE.{reading.stream}", request, f"stream {reading.stream}")
     return answer["name"], int(answer.get("num_pending", 0))
+
+
+def _where(reading: Reading) -> dict[str, object]:
+    if reading.from_sequence > 1:
+        return {"deliver_policy": "by_start_sequence", "opt_start_seq": reading.from_sequence}
+    return {"deliver_policy": reading.start}
 
 
 def _stored(item: _Item) -> tuple[Stored, int]:

@@ -57,7 +57,8 @@ def for_event(
 def cloud_event(change: Change, msg_id: str, schema: str) -> dict[str, str]:
     """The CloudEvents attributes, percent-encoded. ``id`` is the Nats-Msg-Id: one per ``source``, too."""
     name, _, version = schema.partition("/")
-    what = name if change.type == "Email" else f"{change.type.lower()}.{change.op}"
+    # The payload of jmap.email is another than that of jmap.event, so it has a type of its own.
+    what = name if name == "email" else f"{change.type.lower()}.{change.op}"
     attributes = {
         "specversion": "1.0",
         "id": msg_id,

@@ -69,7 +69,7 @@ class Generation(Struct, frozen=True, kw_only=True):
 
         Raises NotAnId when the Email has no usable id, BadHeaderName for a bad name in ``extra``.
         """
-        email_id = require_id(email.get("id"), "Email id")
+        email_id, account_id = require_id(email.get("id"), "Email id"), require_id(account_id, "account id")
         own, added = self._headers(email, account_id, email_id), headers.checked(extra or {})
         return Message(
             subject=self.subject(prefix, account_id, email_id),

@@ -83,14 +83,16 @@ def _cut(message: Message, room: int) -> dict[str, str]:
     for name in order:
         if size <= room:
             break
-        cut.append(name)
         short = _shortened(headers[name])
-        size -= line_size(name, headers[name]) - line_size(name, short)
-        headers[name] = short
+        if short != headers[name]:
+            cut.append(name)
+            size -= line_size(name, headers[name]) - line_size(name, short)
+            headers[name] = short
     for name in order:
         if size <= room:
             break
         size -= line_size(name, headers.pop(name))
+        cut += () if name in cut else (name,)
     return headers | {"Jmap-Cut": _shortened(",".join(cut))} if cut else headers
 
 

@@ -46,7 +46,7 @@ class _Ping(Struct):
 
 
 class EventStream:
-    """A Stream. ``position`` is known with the first id."""
+    """A Stream."""
 
     def __init__(self, response: aiohttp.ClientResponse, url: str, wanted: Wanted) -> None:
         self._response, self._url, self._wanted = response, url, wanted
@@ -54,7 +54,6 @@ class EventStream:
         self._heard: deque[Heard] = deque()
         self._ping_s = max(wanted.ping_s, wanted.timing.ping_floor_s)
         self._has_changed = False
-        self.position: str | None = None
         self.works = False
 
     async def next(self) -> Heard | None:

@@ -135,7 +135,7 @@ class Run:
         ended: JMAPError | None = None
         try:
             async with offer.open(self._connection, self._wanted, self.position) as stream:
-                self._connected(offer, stream, failed)
+                self._connected(offer, failed)
                 # Only the WebSocket is better than another.
                 async with asyncio.timeout_at(self._barred.get("websocket")):
                     while (heard := await stream.next()) is not None:
@@ -156,12 +156,11 @@ class Run:
         else:
             await self._wait(offer.name, ended)
 
-    def _connected(self, offer: Offer, stream: Stream, failed: list[Transport]) -> None:
+    def _connected(self, offer: Offer, failed: list[Transport]) -> None:
         self._bar(failed)
         self._backoff.connected()
         self.refusals.pop(offer.name, None)
         self.transport = offer.name
-        self._stand_at(offer, stream.position)
         self._pending.put(Connected(offer.name, self.position))
 
     def _take(self, offer: Offer, heard: Heard) -> None:

@@ -53,13 +53,8 @@ class Heard(Struct, frozen=True):
 
 
 class Stream(Protocol):
-    """A connection on which changes are told.
+    """A connection on which changes are told; ``works``: it has proved that. An open socket does not."""
 
-    ``position``: where it begins, if the server said so. ``works``: whether it has proved that it is one; an
-    open socket does not.
-    """
-
-    position: str | None
     works: bool
 
     async def next(self) -> Heard | None:

@@ -1,6 +1,7 @@
 """Push over a WebSocket (RFC 8887 §4.3.5)."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -45,14 +46,13 @@ class WebSocketStream:
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse[Any], url: str) -> None:
         self._socket, self._url = socket, url
-        self.position: str | None = None
+        # Told before the connection was known to work. Of very many the last are enough: the caller is going
+        # to look at everything.
+        self._early: deque[Heard] = deque(maxlen=100)
         self.works = False
 
     async def enable(self, wanted: Wanted, push_state: str | None) -> None:
-        """Ask for push, and for an echo: with its answer we know that there is somebody who works.
-
-        What is told before that is dropped but for its pushState: the caller will look at everything.
-        """
+        """Ask for push, and for an echo: with its answer we know that there is somebody who works."""
         types = None if wanted.types is None else list(wanted.types)
         enable = {"@type": "WebSocketPushEnable", "dataTypes": types, "pushState": push_state}
         with translated(self._url):
@@ -60,14 +60,14 @@ class WebSocketStream:
                 for message in (enable, _ECHO):
                     await self._socket.send_str(msgspec.json.encode(message).decode())
                 while (answer := await self._receive()).request_id != _ECHO_ID:
-                    self.position = answer.push_state or self.position
+                    self._early.append(_heard(answer))
         self.works = True
 
     async def next(self) -> Heard | None:
+        if self._early:
+            return self._early.popleft()
         with translated(self._url):
-            message = await self._receive()
-        changed: States | None = message.changed if message.type == "StateChange" else None
-        return Heard(changed, position=message.push_state)
+            return _heard(await self._receive())
 
     async def _receive(self) -> _Message:
         received = await self._socket.receive()
@@ -99,6 +99,11 @@ class WebSocketStream:
                 urlsplit(self._url).netloc, f"push was refused: {message.detail or 'no reason given'}"
             )
         return message
+
+
+def _heard(message: _Message) -> Heard:
+    changed: States | None = message.changed if message.type == "StateChange" else None
+    return Heard(changed, position=message.push_state)
 
 
 @asynccontextmanager

@@ -119,11 +119,10 @@ def _text(term: Text, email: Mapping[str, Any], context: Context) -> bool:
 
 def _field(email: Mapping[str, Any], field: str) -> str:
     if field == "body":
-        # The period keeps a phrase from reaching over into the next part; below, into the next address.
-        return "\n.\n".join(_body(email))
+        return "\n".join(_body(email))
     if field == "subject":
         return _read(email, "subject") or ""
-    return " . ".join(
+    return " ".join(
         f"{address.get('name') or ''} {address.get('email') or ''}" for address in _read(email, field) or ()
     )
 

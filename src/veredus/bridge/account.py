@@ -1,0 +1,113 @@
+"""One account: waits for its lease, then follows its types until the lease or the link is gone."""
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+
+from veredus.bridge.attempts import Attempts
+from veredus.bridge.cursor import email_cursor
+from veredus.bridge.dead_letters import DeadLetters
+from veredus.bridge.emails.fetch import EmailFetch
+from veredus.bridge.emails.parts import PartStore
+from veredus.bridge.emails.select import Rules, Selection
+from veredus.bridge.emails.track import EmailTrack, Tools
+from veredus.bridge.follower import Follower
+from veredus.bridge.mailboxes import MailboxIndex
+from veredus.bridge.nats.errors import Conflict, NatsError, NatsLost
+from veredus.bridge.nats.lease import Lease
+from veredus.bridge.settings import BridgeSettings
+from veredus.bridge.snapshot import Snapshot
+from veredus.bridge.source import AccountSource
+from veredus.bridge.status import AccountStatus
+from veredus.bridge.streams import Streams, published
+from veredus.bridge.tasks import stop
+from veredus.client.backoff import Backoff
+from veredus.client.errors import JMAPError
+
+log = structlog.get_logger("veredus.bridge")
+
+
+class AccountReader:
+    """Reads one account for as long as it holds the lease, over many links; ``run`` is for one of them."""
+
+    def __init__(
+        self,
+        settings: BridgeSettings,
+        rules: Rules,
+        source: AccountSource,
+        lease: Lease,
+        status: AccountStatus,
+    ) -> None:
+        self._settings, self._rules, self._source = settings, rules, source
+        self._lease, self._status = lease, status
+        self._mailboxes = MailboxIndex(source)
+        self._followers: list[Follower] = []
+
+    def look(self, types: Mapping[str, str] | None) -> None:
+        """Something may have changed: in these types, or (None) in any."""
+        for follower in self._followers:
+            if types is None or follower.type in types:
+                follower.look()
+
+    async def run(self, streams: Streams, transport: str) -> None:
+        """Raises NatsLost."""
+        backoff = Backoff()
+        while True:
+            try:
+                await self._lease.acquire(streams.state)
+                await self._read(streams, transport)
+                log.warning("lease_lost", account=self._status.id)
+            except NatsLost:
+                raise
+            except Conflict as error:
+                # Somebody without the lease, jmap2nats perhaps, has moved the cursor: read it again.
+                log.warning("cursor_moved_by_another", account=self._status.id, error=str(error))
+                await asyncio.sleep(backoff.next_s())
+            except (NatsError, JMAPError) as error:
+                log.warning("account_waits", account=self._status.id, error=str(error))
+                await asyncio.sleep(backoff.next_s())
+
+    async def close(self) -> None:
+        """Let another take over at once."""
+        await self._lease.release()
+
+    async def _read(self, streams: Streams, transport: str) -> None:
+        """Returns when the lease is lost; raises what ends following."""
+        await self._mailboxes.refresh()
+        self._followers = [await self._emails(streams, transport)]
+        self._status.active = True
+        log.info("reading", account=self._status.id)
+        lost = asyncio.create_task(self._lease.lost.wait())
+        following = [asyncio.create_task(follower.run()) for follower in self._followers]
+        try:
+            done, _ = await asyncio.wait([lost, *following], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            self._status.active = False
+            await stop([lost, *following])
+
+    async def _emails(self, streams: Streams, transport: str) -> Follower:
+        settings, source, account = self._settings, self._source, self._source.account
+        status = self._status.track("emails", "Email")
+        selection = Selection(self._rules, self._mailboxes)
+        strict = not settings.extra_headers
+        tools = Tools(
+            fetch=EmailFetch(source, settings, selection.route_properties),
+            parts=PartStore(
+                source, streams.objects, settings.parts, streams.generation, status, strict=strict
+            ),
+            objects=streams.objects,
+            link=streams.link,
+            attempts=Attempts(
+                settings.dlq.max_attempts, source.answers, lambda: status.counts.update(retried=1)
+            ),
+            letters=DeadLetters(streams.link, settings.dlq),
+            selection=selection,
+            max_size=streams.max_size,
+            snapshot=Snapshot(source, streams.state, "emails", settings.snapshot),
+        )
+        known = await published(streams.link, settings, account)
+        track = EmailTrack(settings, source.about(transport), streams.generation, tools, status, known)
+        return Follower(source, track, email_cursor(streams.cursors, account), status, poll_s=settings.poll_s)
