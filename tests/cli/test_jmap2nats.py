@@ -268,7 +268,35 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
 def test_a_toml_file_may_hold_several_bridges(tmp_path: Path) -> None:
     (tmp_path / "veredus.toml").write_text(
         '[[bridge]]\nname = "a"\njmap = { session_url = "a.example", token = { env = "A" } }\n'
-        'stream = { name = "A" }\nstate_bucket = "A"\n'
+        'stream = { name = "A", subject_prefix = "a" }\nstate_bucket = "A"\n'
         '[[bridge]]\nname = "b"\njmap = { session_url = "b.example", token = { env = "B" } }\n'
     )
     assert run(tmp_path, "-config", "veredus.toml").out == "given ['A', 'JMAP_EMAILS'] False\n"
+
+
+def test_the_real_bridge_waits_for_servers_that_are_down_and_stops_when_told(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("s3cret\n")
+    file = tmp_path / "jmap2nats.json"
+    jmap = {"session_url": "http://127.0.0.1:1/session", "token_file": str(token)}
+    file.write_text(json.dumps({"jmap": jmap, "nats": {"url": "nats://127.0.0.1:1"}}))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "veredus.cli.jmap2nats", "-config", str(file)],
+        text=True,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert process.stderr is not None
+        seen = ""
+        while "127.0.0.1:1" not in seen:
+            line = process.stderr.readline()
+            assert line, seen
+            seen += line
+        process.terminate()
+        _, rest = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert "Traceback" not in rest
+        assert "s3cret" not in seen + rest
+    finally:
+        process.kill()
+        process.communicate()

@@ -84,6 +84,7 @@ async def test_a_target_outside_of_the_domain_gets_no_credentials() -> None:
         found = await discover("example.com", resolver=resolver)
         assert found.urls == (f"https://example.com{WELL_KNOWN}",)
         assert sorted(found.unproven) == sorted(f"https://{name}{WELL_KNOWN}" for name in targets)
+        assert "https://api.example.net" in found.advice
         agreed = await discover("example.com", resolver=resolver, trust=["API.example.net."])
         assert agreed.urls[0] == f"https://api.example.net{WELL_KNOWN}"
 

@@ -22,15 +22,18 @@ from faults.steps import Stage, Step
 
 _ROOT = Path(__file__).parent.parent.parent
 _PATIENCE_S = 60.0
+_LATEST = 6
 
 
 def bridge_config(directory: Path, *, session_url: str, nats_url: str, token: str, more: str = "") -> Path:
     """A configuration file for one bridge, and beside it the token. ``more``: further lines of its table."""
-    (directory / "jmap.token").write_text(token + "\n")
+    secret = directory / "jmap.token"
+    secret.touch(mode=0o600)
+    secret.write_text(token + "\n")
     file = directory / "bridge.toml"
     file.write_text(
         f'[[bridge]]\nname = "faults"\n'
-        f'jmap = {{ session_url = "{session_url}", token = {{ file = "{directory / "jmap.token"}" }} }}\n'
+        f'jmap = {{ session_url = "{session_url}", token = {{ file = "{secret}" }} }}\n'
         f'nats = {{ url = "{nats_url}" }}\n{more}'
     )
     return file
@@ -193,10 +196,16 @@ class Recording:
         return False
 
     def points(self, count: int, chance: random.Random) -> list[KillPoint]:
-        """So many points, of every kind of step at least one, and not always its first occurrence."""
+        """So many points, of every kind of step at least one, and not always its first occurrence.
+
+        Not its fiftieth either, though there was one: a later life has less to do.
+        """
         often = Counter((step.kind, step.stage) for step in self.steps)
         kinds = sorted(often)
         chosen = kinds + [chance.choice(kinds) for _ in range(max(count - len(kinds), 0))]
-        points = [KillPoint(what, stage, chance.randint(1, often[what, stage])) for what, stage in chosen]
+        points = [
+            KillPoint(what, stage, chance.randint(1, min(often[what, stage], _LATEST)))
+            for what, stage in chosen
+        ]
         chance.shuffle(points)
         return points[: max(count, len(kinds))]

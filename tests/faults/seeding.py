@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from email.policy import SMTP
 
-import pytest
-
 from corpus.mail_corpus import CORPUS, crlf, messages
 from e2e.clients import HttpJmap, MailClient, Refused
 
@@ -147,12 +145,6 @@ def made(count: int, chance: random.Random, *, big: bool = True) -> list[bytes]:
     return [
         kind(chance, f"{number}-{chance.getrandbits(32):x}") for number, kind in enumerate(chosen[:count])
     ]
-
-
-def needs_corpus() -> None:
-    """Skip a test that is about real mail."""
-    if not CORPUS.is_dir():
-        pytest.skip(f"the open corpus is not at {CORPUS}")
 
 
 async def seed(

@@ -290,6 +290,17 @@ async def test_a_dropped_state_change_is_the_only_thing_that_is_missing(world: W
         assert state == (await world.direct.call("Email/get", ids=[]))["state"]
 
 
+@pytest.mark.parametrize("is_silent", [False, True])
+async def test_a_client_that_leaves_a_stream_leaves_nothing_behind(world: World, is_silent: bool) -> None:
+    async with world.client.http.stream("GET", EVENTS):
+        await opened(world)
+        if is_silent:
+            world.proxy.silence_streams()
+    async with asyncio.timeout(20):
+        while world.proxy.traffic.streams or world.app.hub.counts().subscribers:
+            await asyncio.sleep(0.01)
+
+
 async def test_a_silent_stream_begins_like_any_other(world: World) -> None:
     world.proxy.add(Rule(fault=Silence(), path="/jmap/eventsource"))
     async with world.client.http.stream("GET", EVENTS) as answer:

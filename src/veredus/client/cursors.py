@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sqlite3
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -136,6 +137,7 @@ class SqliteCursor:
             # Two processes that change a new database to WAL at once do not wait for one another.
             with locked(Path(f"{self._path}.lock"), wait=True):
                 self._opened = _open_database(self._path)
+            weakref.finalize(self, self._opened.close)
         return self._opened
 
     def _close(self) -> None:

@@ -54,6 +54,16 @@ class Discovery(Struct, frozen=True):
     urls: tuple[str, ...]
     unproven: tuple[str, ...] = ()
 
+    @property
+    def advice(self) -> str:
+        """What to tell a person when none of ``urls`` answers; empty: nothing more."""
+        if not self.unproven:
+            return ""
+        return (
+            f"DNS names {' and '.join(self.unproven)}, outside of the domain, which nothing proves; "
+            "if it is the right one, connect to that URL"
+        )
+
 
 class DnsResolver:
     """Raises nothing: without an answer, the domain itself is what is left to try.

@@ -83,7 +83,7 @@ async def test_what_cannot_be_changed_is_told(link: Link) -> None:
     )
     await ensure(link, mail())  # neither is among the settings
     with pytest.raises(NatsError, match=r"stream JMAP_EMAILS.*replicas"):
-        await ensure(link, mail(replicas=3))
+        await ensure(link, mail(replicas=9))
 
 
 async def test_no_room_on_the_disk_is_told(program: Path, tmp_path: Path) -> None:
@@ -134,8 +134,9 @@ async def test_buckets_are_those_of_other_clients(server: Server, link: Link) ->
     await js.create_key_value(KeyValueConfig("THEIRS", history=1))
     for info, stream_name in ((ours, "OBJ_other"), (ours_kv, "KV_THEIRS")):
         other = (await stream_info(link, stream_name)).config
-        same = {name for name in other if other[name] != info.config.get(name)}
-        assert same <= {"name", "subjects", "metadata"}, same
+        differ = {name for name in other if other[name] != info.config.get(name)}
+        # nats.go allows direct reads, nats-py does not always; TTLs of messages came with 2.11.
+        assert differ - {"metadata", "allow_msg_ttl", "allow_direct"} == {"name", "subjects"}
     await (await js.object_store("parts")).put("x", b"y")
     await (await js.key_value("CURSOR")).put("x", b"y")
     await theirs.close()

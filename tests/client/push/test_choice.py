@@ -129,4 +129,6 @@ async def test_credentials_of_https_do_not_go_over_http(peer: Peer) -> None:
     peer.websocket, peer.eventsource = [pushes], [states]
     async with listening(to(peer, "https"), Bearer("secret")) as listener:
         assert (await listener.expect(Connected)).transport == "poll"
+        assert listener.push.refusals.keys() == {"websocket", "eventsource"}
+        assert all("without TLS" in str(error) for error in listener.push.refusals.values())
     assert peer.exchanges == []

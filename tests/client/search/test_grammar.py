@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from veredus.client.search import SearchError, parse
 from veredus.client.search.grammar import MAX_DEPTH
@@ -130,6 +132,42 @@ def test_an_error_names_the_place_and_what_was_expected(search: str, position: i
     with pytest.raises(SearchError, match=what) as raised:
         parse(search)
     assert raised.value.position == position
+
+
+PIECES = [
+    "from:",
+    "is:unread",
+    "-",
+    "(",
+    ")",
+    '"',
+    "OR",
+    "NOT",
+    " ",
+    "\\",
+    "header:",
+    "a",
+    ":",
+    "@",
+    "on:2026",
+    "ä\0",
+]
+
+
+def refused_at(search: str) -> int | None:
+    """Where ``search`` is no search; 0 if it is one."""
+    try:
+        parse(search)
+    except SearchError as error:
+        return error.position
+    return 0
+
+
+@given(st.one_of(st.text(), st.lists(st.sampled_from(PIECES)).map("".join)))
+def test_whatever_is_typed_is_a_search_or_an_error_that_says_where(search: str) -> None:
+    position = refused_at(search)
+    assert position is not None
+    assert 0 <= position <= len(search)
 
 
 def test_a_search_without_end_is_refused() -> None:

@@ -14,6 +14,7 @@ from veredus.client.search import (
     UnknownMailbox,
     get_arguments,
     match,
+    names_mailboxes,
     needed_properties,
     parse,
     require_decidable,
@@ -149,6 +150,11 @@ def test_one_email_does_not_tell_of_its_thread() -> None:
         require_decidable(node, with_body=True)
     with pytest.raises(SearchError, match="for the server"):
         match(node, {}, CONTEXT)
+
+
+@pytest.mark.parametrize(("search", "names"), [("a is:read", False), ("a OR -(b in:c)", True)])
+def test_only_in_needs_the_mailboxes(search: str, names: bool) -> None:
+    assert names_mailboxes(parse(search)) is names
 
 
 def test_keywords_have_no_case_whatever_the_server_sends() -> None:

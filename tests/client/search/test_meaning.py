@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from corpus.mail_corpus import CORPUS, crlf, messages
 from jmap import Jmap, message, new_user, open_server
 from veredus.client.search import Context, Mailboxes, get_arguments, match, parse, to_filter
+from veredus.client.search.grammar import MAX_DEPTH
 
 NOW = datetime(2026, 5, 4, 9, 30, tzinfo=UTC)
 ZONE = timezone(timedelta(hours=5, minutes=30))
@@ -33,6 +34,14 @@ OWN = [
     b"<img alt=kitten> last<br>word</p>\r\n--x\r\nContent-Type: text/plain\r\n"
     b"Content-Disposition: attachment; filename=notes.txt\r\n\r\nfirst of the notes\r\n--x\r\n"
     b"Content-Type: application/pdf; name=report.pdf\r\nContent-Disposition: attachment\r\n\r\nsecret\r\n--x--\r\n",
+]
+
+# And enough of it that every term selects something, with the corpus or without.
+OWN += [
+    message(
+        f"Report {n}", f"line {n} " * n * 12, Received="from a.example by b.example", Message_ID=f"<{n}@x>"
+    )
+    for n in range(60)
 ]
 
 
@@ -160,6 +169,12 @@ def test_each_term_means_the_same_to_the_server_and_here(account: Account) -> No
 def test_what_is_not_there_is_found_by_neither(account: Account, search: str) -> None:
     own = "(from:h@example.com OR to:al@example.com OR list:news.example.com)"
     assert account.selected(f"{own} {search}") == ([], [])
+
+
+def test_the_deepest_search_is_not_too_deep_for_the_server(account: Account) -> None:
+    search = "(invoice has:attachment OR " * MAX_DEPTH + "is:draft" + ")" * MAX_DEPTH
+    by_query, by_match = account.selected(search)
+    assert by_query == by_match
 
 
 def test_a_size_is_at_least_or_below(account: Account) -> None:

@@ -321,3 +321,9 @@ def test_a_file_that_cannot_be_read_is_told_without_what_is_in_it(
     with pytest.raises(ConfigError) as raised:
         load(file)
     assert str(raised.value) == said.format(file)
+
+
+def test_a_password_in_the_url_of_nats_is_taken_and_not_shown(loaded: Write) -> None:
+    settings = only(loaded(nats__url="nats://bridge:s3cret@nats:4222"))
+    assert settings.nats.url == "nats://bridge:s3cret@nats:4222"
+    assert public_json(settings)["nats"]["url"] == "nats://nats:4222"

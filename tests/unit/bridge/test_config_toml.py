@@ -48,7 +48,7 @@ subject = "billing.mail.{account}"
 
 [[bridge]]
 name = "home"
-stream = { name = "HOME" }
+stream = { name = "HOME", subject_prefix = "home.email" }
 state_bucket = "HOME_BRIDGE"
 jmap = { session_url = "alice@example.com", user = "alice@example.com", password = { env = "HOME_PASSWORD" } }
 nats = { user = "bridge", password = { env = "NATS_PASSWORD" } }
@@ -105,7 +105,7 @@ def test_the_documented_form_is_read_and_other_tables_are_let_alone(tmp_path: Pa
             parts=PartsSettings(),
             cursor=CursorSettings(bucket="JMAP_EMAILS_CURSOR"),
             dlq=DlqSettings(),
-            snapshot=SnapshotSettings(),
+            snapshot=SnapshotSettings(mode="recent"),
             routes=(
                 RouteSettings(match="from:@stripe.com has:attachment", subject="billing.mail.{account}"),
             ),
@@ -117,7 +117,7 @@ def test_the_documented_form_is_read_and_other_tables_are_let_alone(tmp_path: Pa
                 url="alice@example.com", user="alice@example.com", password=Secret(env="HOME_PASSWORD")
             ),
             nats=NatsSettings(user="bridge", password=Secret(env="NATS_PASSWORD")),
-            stream=EmailStreamSettings(name="HOME"),
+            stream=EmailStreamSettings(name="HOME", subject_prefix="home.email"),
             state_bucket="HOME_BRIDGE",
             mailboxes_bucket=None,
             poll_s=90.0,
@@ -334,6 +334,24 @@ def test_two_bridges_do_not_share_the_state_of_one_account() -> None:
     assert len(read(one, {**two, "state_bucket": "OTHER"})) == 2
 
 
+def test_two_bridges_agree_on_the_subjects_of_streams() -> None:
+    one = changed(name="one", stream={"name": "A", "subject_prefix": "mail"})
+    assert problems(one, changed(name="two", stream={"name": "A", "subject_prefix": "post"})) == [
+        'bridge "two": stream "A" takes "post", and in bridge "one" "A" takes "mail": a stream has one prefix'
+    ]
+    assert problems(one, changed(name="two", stream={"name": "B", "subject_prefix": "mail.x"})) == [
+        'bridge "two": stream "B" takes "mail.x", and in bridge "one" "A" takes "mail": '
+        "no two streams may share subjects"
+    ]
+    assert problems(one, changed(name="two", stream={"name": "B", "subject_prefix": "mail"})) == [
+        'bridge "two": stream "B" takes "mail", and in bridge "one" "A" takes "mail": '
+        "no two streams may share subjects"
+    ]
+    assert len(read(one, one | {"name": "two"})) == 2
+    elsewhere = changed(name="two", stream={"name": "A", "subject_prefix": "post"}, nats__url="nats://b")
+    assert len(read(one, elsewhere)) == 2
+
+
 def test_two_servers_written_to_one_place_are_warned_of() -> None:
     one = changed(name="one")
     two = changed(name="two", jmap__session_url="https://other.example/")
@@ -343,7 +361,10 @@ def test_two_servers_written_to_one_place_are_warned_of() -> None:
         'bridge "two": stream.name and state_bucket as in "one": if their servers have accounts of the same id, '
         "these are taken for one"
     ]
-    for apart in ({"nats": {"url": "nats://elsewhere"}}, {"stream": {"name": "S"}, "state_bucket": "T"}):
+    for apart in (
+        {"nats": {"url": "nats://elsewhere"}},
+        {"stream": {"name": "S", "subject_prefix": "s"}, "state_bucket": "T"},
+    ):
         findings = Findings()
         read_bridges({"bridge": [one, two | apart]}, findings)
         assert findings.warnings == []

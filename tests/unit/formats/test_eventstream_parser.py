@@ -121,10 +121,12 @@ def test_a_retry_is_digits(lines: bytes, retry_ms: int | None) -> None:
     assert parser.retry_ms == retry_ms
 
 
-@pytest.mark.parametrize("piece", [b"x" * 10, b"data: 123456789\n", b"data: 123456789\ndata" * 1 + b"\n"])
-def test_a_line_and_an_event_without_end_are_refused(piece: bytes) -> None:
+@pytest.mark.parametrize(
+    ("piece", "most"), [(b"x" * 10, 100), (b": " + b"x" * 8, 100), (b"data: 1234\n", 198), (b"data\n", 996)]
+)
+def test_a_line_and_an_event_without_end_are_refused(piece: bytes, most: int) -> None:
     parser = Parser(max_size=1000)
-    for _ in range(100):
+    for _ in range(most):
         parser.feed(piece)
     with pytest.raises(TooLong, match="more than 1000 octets"):
         parser.feed(piece)

@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Mapping
-from itertools import combinations
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -12,6 +11,7 @@ from veredus.bridge.config.errors import Findings
 from veredus.bridge.config.fields import Field, fields
 from veredus.bridge.config.grammar import shown
 from veredus.bridge.config.public import without_userinfo
+from veredus.bridge.config.together import check_together
 from veredus.bridge.settings import BridgeSettings
 
 T = TypeVar("T", bound=Struct)
@@ -31,8 +31,7 @@ def read_bridges(root: Mapping[str, object], findings: Findings) -> list[BridgeS
         return []
     bridges = [_bridge(table, at, findings) for at, table in enumerate(tables, 1)]
     whole = [bridge for bridge in bridges if bridge is not None]
-    findings.problems += _between(whole)
-    findings.warnings += _mixed(whole)
+    check_together(whole, findings)
     return [] if findings.problems else whole
 
 
@@ -112,43 +111,3 @@ def _refuse_password(settings: BridgeSettings, findings: Findings) -> None:
         findings.problems.append(f"jmap.session_url {said}")
     if "@" in settings.nats.url:
         findings.problems.append(f"nats.url {said}")
-
-
-def _between(bridges: list[BridgeSettings]) -> list[str]:
-    """What is wrong only because of another bridge of the file."""
-    problems: list[str] = []
-    names: set[str] = set()
-    readers: dict[object, str] = {}
-    for bridge in bridges:
-        if bridge.name in names:
-            problems.append(f"bridge {shown(bridge.name)}: there is another one of this name")
-        names.add(bridge.name)
-        for account in bridge.jmap.accounts:
-            place = (bridge.jmap.url, account, bridge.nats.url, bridge.state_bucket)
-            first = readers.setdefault(place, bridge.name)
-            if first != bridge.name and account != "*":
-                problems.append(
-                    f"bridge {shown(bridge.name)}: {shown(first)} reads account {shown(account)}, too; "
-                    "give one of them its own state_bucket"
-                )
-    return problems
-
-
-def _mixed(bridges: list[BridgeSettings]) -> list[str]:
-    """Where two servers are written to one place: ids are only unique within a server (RFC 8620 §1.6.2)."""
-    warnings: list[str] = []
-    for first, second in combinations(bridges, 2):
-        shared = [
-            key
-            for key, one, other in (
-                ("stream.name", first.stream.name, second.stream.name),
-                ("state_bucket", first.state_bucket, second.state_bucket),
-            )
-            if one == other
-        ]
-        if shared and first.nats.url == second.nats.url and first.jmap.url != second.jmap.url:
-            warnings.append(
-                f"bridge {shown(second.name)}: {' and '.join(shared)} as in {shown(first.name)}: if their "
-                "servers have accounts of the same id, these are taken for one"
-            )
-    return warnings

@@ -16,7 +16,7 @@ _PROPERTIES = (
 ).split()
 _PARTS = "partId blobId size name type charset disposition cid language location".split()
 # What only our own headers need.
-_FACTS = ["header:List-Id:asText", "header:Authentication-Results:asText"]
+_FACTS = ["header:List-Id:asText", "header:Authentication-Results:asText:all"]
 # An Email's JSON is hardly ever smaller, and a page of tiny ones must not become one request.
 _LEAST_OCTETS = 2048
 

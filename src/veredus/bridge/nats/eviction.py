@@ -75,14 +75,11 @@ class _Orphans:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._none_left = False
         self._living: set[str] | None = None
 
     async def remove(self, info: StreamInfo, oldest_meta: Stored) -> int:
         """How many chunks of one dead writer went. Young ones may belong to a put that is under way."""
         store = self._store
-        if self._none_left:
-            return 0
         chunks = f"$O.{store.bucket}.C.>"
         chunk = await next_message(store.link, store.stream, chunks, info.first_sequence)
         if chunk is not None and _time(oldest_meta) - _time(chunk) > timedelta(seconds=2 * LONGEST_PUT_S):
@@ -90,7 +87,6 @@ class _Orphans:
                 self._living = await _nuids(store)
             if chunk.subject.rpartition(".")[2] not in self._living:
                 return await purge(store.link, store.stream, chunk.subject)
-        self._none_left = True
         return 0
 
 

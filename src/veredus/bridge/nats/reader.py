@@ -79,8 +79,9 @@ class _Pull:
         self._batch = reading.batch
         self._left = 0
         self.found_nothing = False
-        wait = {"expires": int(ANSWER_S * _SECOND)} if reading.follow else {"no_wait": True}
-        self._request = msgspec.json.encode({"batch": reading.batch, **wait})
+        # Without `follow` all is there, unless it has been deleted since: then this is how long that takes.
+        expires_s = ANSWER_S if reading.follow else 1.0
+        self._request = msgspec.json.encode({"batch": reading.batch, "expires": int(expires_s * _SECOND)})
 
     def ask(self) -> None:
         if self._left <= 0:

@@ -78,7 +78,8 @@ def email_facts(email: JsonObject, roles: Mapping[str, str]) -> dict[str, str]:
     headers = {"Jmap-Mailbox-Roles": ",".join(mailbox_roles)} if mailbox_roles else {}
     if list_id := _list_id(email):
         headers["Jmap-List-Id"] = list_id
-    if verdicts := _verdicts(next(_header(email, "Authentication-Results"), "")):
+    # The last instance, which is what a form without :all has, may be the sender's own.
+    if verdicts := _verdicts(next(_header(email, "Authentication-Results", all_only=True), "")):
         headers["Jmap-Auth"] = verdicts
     if "junk" in mailbox_roles or values.flags(email.get("keywords")).get("$junk"):
         headers["Jmap-Spam"] = "true"
@@ -105,11 +106,15 @@ def _of_change(change: Change, diff: Difference | None) -> dict[str, str]:
     return {name: value for name, value in headers.items() if value}
 
 
-def _header(email: JsonObject, name: str) -> Iterator[str]:
-    """The values of a header field, from the top, whatever form of it was fetched (RFC 8621 §4.1.3)."""
+def _header(email: JsonObject, name: str, *, all_only: bool = False) -> Iterator[str]:
+    """The values of a header field, from the top, whatever form of it was fetched (RFC 8621 §4.1.3).
+
+    ``all_only``: not those that are only one instance of it.
+    """
     for property, value in email.items():
         parts = property.split(":")
-        if parts[0] == "header" and len(parts) > 1 and parts[1].lower() == name.lower():
+        is_it = parts[0] == "header" and len(parts) > 1 and parts[1].lower() == name.lower()
+        if is_it and (parts[-1] == "all" or not all_only):
             yield from values.texts(value if isinstance(value, list) else [value])
     for field in values.objects(email.get("headers")):
         if field is not None and values.text(field.get("name")).lower() == name.lower():
@@ -126,7 +131,8 @@ def _list_id(email: JsonObject) -> str:
 def _verdicts(results: str) -> str:
     """``spf=pass;dkim=fail;dmarc=none`` of the topmost Authentication-Results (RFC 8601).
 
-    Lower down anybody may have written one. Of several signatures one that passes is enough.
+    Lower down anybody may have written one; where the server of the account adds none, the topmost, too.
+    Of several signatures one that passes is enough.
     """
     text = results[:_MAX_RESULTS]
     for _ in range(3):

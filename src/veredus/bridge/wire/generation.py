@@ -12,7 +12,7 @@ from msgspec import Struct
 from veredus.bridge.settings import PartsSettings, Wire
 from veredus.bridge.wire import email as payload
 from veredus.bridge.wire import go_json, headers, parts
-from veredus.bridge.wire.message import Message
+from veredus.bridge.wire.message import MSG_ID, Message
 from veredus.bridge.wire.values import require_id
 from veredus.wire.types import JsonObject
 
@@ -111,8 +111,10 @@ def detect(last_subject: str | None, prefix: str, last_headers: Mapping[str, str
     A message elsewhere than below ``prefix`` says nothing, as in a stream that is managed by others.
     """
     tokens = _tokens_below(prefix, last_subject)
-    version = headers.SCHEMA_VERSION.lower()
-    if not tokens or any(name.lower() == version for name in last_headers or ()):
+    found = {name.lower(): value for name, value in (last_headers or {}).items()}
+    # Between 0 and 1 some versions had the ids of 1, and no header for it yet.
+    has_account = "/" in found.get(MSG_ID.lower(), "")
+    if not tokens or has_account or headers.SCHEMA_VERSION.lower() in found:
         return "1"
     return "0" if tokens == 1 else "0a"
 

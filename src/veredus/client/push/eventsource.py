@@ -1,7 +1,6 @@
 """Push over an event stream (RFC 8620 §7.3)."""
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +9,6 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
-import uritemplate
 from msgspec import Struct
 from yarl import URL
 
@@ -119,16 +117,6 @@ class EventStream:
 
 def _position(last_event_id: str) -> str | None:
     return last_event_id if last_event_id and len(last_event_id.encode()) <= _MAX_ID else None
-
-
-def address(template: str, wanted: Wanted) -> str:
-    """The URL (§7.3) from the session's template."""
-    return uritemplate.expand(
-        template,
-        types="*" if wanted.types is None else list(wanted.types),
-        closeafter="state" if wanted.closes_after_state else "no",
-        ping=str(math.ceil(wanted.ping_s)),
-    )
 
 
 @asynccontextmanager

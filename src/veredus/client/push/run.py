@@ -5,6 +5,7 @@ again later; one that worked is tried again first. Whatever fails, signals to lo
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, NoReturn, TypeAlias
@@ -12,13 +13,14 @@ from typing import Literal, NoReturn, TypeAlias
 from msgspec import Struct
 
 from veredus.client.backoff import Backoff
-from veredus.client.errors import JMAPError, NotSupported, TransportError, Unauthorized
+from veredus.client.errors import JMAPError, NotSupported, ProtocolError, TransportError, Unauthorized
 from veredus.client.http import Connection
-from veredus.client.push.eventsource import address, eventsource
+from veredus.client.push.eventsource import eventsource
 from veredus.client.push.signals import Changed, Connected, Lost, Pending, PushPosition, Transport
 from veredus.client.push.transport import Heard, NotOffered, Stream, Wanted
 from veredus.client.push.websocket import websocket
 from veredus.client.session import Session
+from veredus.client.templates import event_source_url
 from veredus.wire.websocket import CAPABILITY as WEBSOCKET
 
 SessionProvider: TypeAlias = Callable[[], Awaitable[Session]]
@@ -64,6 +66,8 @@ class Run:
 
     async def run(self) -> NoReturn:
         """Until cancelled. Raises Unauthorized and NotSupported."""
+        if self._choice == POLL:
+            await self._poll(None)
         while True:
             try:
                 offers = self._offers(await self._session())
@@ -72,26 +76,43 @@ class Run:
             except JMAPError as error:
                 await self._wait(None, error)
                 continue
-            if self._choice == POLL:
-                await self._poll(None)
             await self._round(offers)
 
     def _offers(self, session: Session) -> list[Offer]:
-        """Best first. Raises NotSupported."""
-        urls: list[tuple[Transport, str]] = [
-            ("websocket", session.websocket_url or ""),
-            ("eventsource", address(session.event_source_url, self._wanted)),
-        ]
-        # Credentials that came over a connection that nobody can read go over no other.
-        unsafe = ("http:", "ws:") if session.url.startswith("https:") else ()
-        offers = [
-            Offer(name, url)
-            for name, url in urls
-            if url and self._choice in (name, "auto") and not url.lower().startswith(unsafe)
-        ]
-        if not offers and self._choice not in (POLL, "auto"):
+        """Best first. Raises JMAPError when the one that was chosen is not among them."""
+        urls: dict[Transport, str | None] = {
+            "websocket": self._websocket_url(session),
+            "eventsource": self._event_source_url(session),
+        }
+        offers = [Offer(name, url) for name, url in urls.items() if url and self._choice in (name, "auto")]
+        if not offers and self._choice != "auto":
+            if self._choice in self.refusals:
+                raise self.refusals[self._choice]
             raise NotSupported(session.host, WEBSOCKET if self._choice == "websocket" else "eventSourceUrl")
         return offers
+
+    def _websocket_url(self, session: Session) -> str | None:
+        url = session.websocket_url
+        if url and session.url.startswith("https:") and not url.lower().startswith("wss:"):
+            what = f"the session's WebSocket {url} would send credentials without TLS"
+            self.refusals["websocket"] = ProtocolError(session.host, what)
+            return None
+        return url
+
+    def _event_source_url(self, session: Session) -> str | None:
+        if not session.event_source_url:
+            return None
+        try:
+            return event_source_url(
+                session.event_source_url,
+                session.url,
+                types=self._wanted.types,
+                close_after="state" if self._wanted.closes_after_state else "no",
+                ping=math.ceil(self._wanted.ping_s),
+            )
+        except ProtocolError as error:
+            self.refusals["eventsource"] = error
+            return None
 
     async def _round(self, offers: list[Offer]) -> None:
         """Try them, until one has worked and was lost; or wait, if none works."""

@@ -22,7 +22,8 @@ class Timing(Struct, frozen=True):
     tried again while a worse one works; ``unpushed_poll_s``: between two looks while nothing pushes.
 
     ``ping_floor_s``: what a server may raise the interval of its pings to without saying so before the
-    first (RFC 8620 §7.3). ``silence``: so many intervals without an octet, and the connection is dead.
+    first (RFC 8620 §7.3). ``silence``: so many intervals without an octet, and an event stream is dead; on a
+    WebSocket we ping ourselves, and half an interval without an answer is enough.
     """
 
     connect_s: float = 20.0

@@ -5,7 +5,7 @@ from veredus.client.search.filter import to_filter
 from veredus.client.search.grammar import parse
 from veredus.client.search.mailboxes import Mailboxes, UnknownMailbox
 from veredus.client.search.match import get_arguments, match, needed_properties, require_decidable
-from veredus.client.search.nodes import Node, SearchError
+from veredus.client.search.nodes import Node, SearchError, names_mailboxes
 
 __all__ = [
     "Context",
@@ -15,6 +15,7 @@ __all__ = [
     "UnknownMailbox",
     "get_arguments",
     "match",
+    "names_mailboxes",
     "needed_properties",
     "parse",
     "require_decidable",

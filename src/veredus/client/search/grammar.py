@@ -15,8 +15,8 @@ from veredus.client.search.nodes import And, Node, Or, SearchError, negated
 from veredus.client.search.operators import OPERATORS, header, one_of
 
 MAX_LENGTH = 10_000
-# Less than what our server takes as the depth of a filter, and a fraction of Python's stack.
-MAX_DEPTH = 32
+# Each may become two operators, and our server takes a filter 50 deep.
+MAX_DEPTH = 20
 
 _SPACE = re.compile(r"\s*")
 _WORD = re.compile(r'[^\s()"]+')

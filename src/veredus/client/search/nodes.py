@@ -126,3 +126,8 @@ def terms(node: Node) -> list[Term]:
             return terms(of)
         case _:
             return [node]
+
+
+def names_mailboxes(node: Node) -> bool:
+    """Whether the meaning of ``node`` depends on the account's Mailboxes."""
+    return any(isinstance(term, In) for term in terms(node))

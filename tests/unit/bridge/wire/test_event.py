@@ -203,7 +203,7 @@ RESULTS = (
     "properties",
     [
         {"headers": [{"name": "authentication-results", "value": RESULTS}, {"name": "List-ID", "value": " Talk <talk.example.org>"}]},
-        {"header:Authentication-Results:asText": RESULTS, "header:list-id:asText": "Talk <talk.example.org>"},
+        {"header:Authentication-Results:asText:all": [RESULTS], "header:list-id:asText": "Talk <talk.example.org>"},
         {"header:Authentication-Results:all": [RESULTS, "forged; spf=pass"], "header:List-Id": " <talk.example.org>"},
     ],
     ids=["headers", "asText", "all"],
@@ -217,6 +217,11 @@ def test_verdicts_and_list_are_read_from_whatever_form_was_fetched(properties: d
     }
 
 
+def test_a_verdict_that_may_be_the_senders_own_is_not_believed() -> None:
+    facts = extra.email_facts({"header:Authentication-Results:asText": "me; spf=pass; dkim=pass"}, {})
+    assert facts == {}
+
+
 def test_mail_in_the_junk_mailbox_is_spam() -> None:
     facts = extra.email_facts({"mailboxIds": {"m1": True}}, {"m1": "junk", "m2": "inbox"})
     assert facts == {"Jmap-Mailbox-Roles": "junk", "Jmap-Spam": "true"}
@@ -224,7 +229,7 @@ def test_mail_in_the_junk_mailbox_is_spam() -> None:
 
 def test_a_long_hostile_header_is_read_quickly() -> None:
     for text in ("(" * 200_000, "spf=" * 100_000, "( )" * 100_000):
-        assert "Jmap-Auth" not in extra.email_facts({"header:Authentication-Results:asText": text}, {})
+        assert "Jmap-Auth" not in extra.email_facts({"header:Authentication-Results:all": [text]}, {})
 
 
 def letter(**members: Any) -> DeadLetter:

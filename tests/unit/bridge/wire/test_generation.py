@@ -27,6 +27,8 @@ SCHEMA = {"Jmap2nats-Schema-Version": "1"}
         ("jmap.email.a1", SCHEMA, "1"),
         ("jmap.email.a1", {"jmap2nats-schema-version": "1"}, "1"),
         ("jmap.email.a1", {"Jmap-Email-Id": "e1"}, "0"),
+        ("jmap.email.a1", {"Nats-Msg-Id": "e1"}, "0"),
+        ("jmap.email.a1", {"Nats-Msg-Id": "a1/e1"}, "1"),
         ("jmap.email.a1", None, "0"),
         ("jmap.email.a1.e1", {"Jmap-Email-Id": "e1"}, "0a"),
         # A stream that others manage may end with a message that is none of ours.

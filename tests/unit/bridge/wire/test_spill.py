@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from contract.buses import nats_server
 from veredus.bridge.wire import schema
 from veredus.bridge.wire.generation import Generation
+from veredus.bridge.wire.headers import clean
 from veredus.bridge.wire.message import Message
 from veredus.bridge.wire.spill import KEPT, MARGIN, MIN_ROOM, Spilled, TooSmall, fit
 
@@ -89,16 +90,32 @@ def test_a_server_with_hardly_any_room_is_named() -> None:
     max_payload=st.integers(MARGIN + MIN_ROOM, 70_000),
 )
 def test_every_message_fits_and_keeps_its_ids(values: dict[str, str], body: int, max_payload: int) -> None:
-    email = {"threadId": "t" * 255, "preview": "p" * body, "subject": "s" * 500}
-    original = message(email, {name: value for name, value in values.items() if name.startswith("X-")})
-    original.headers.update({name: value for name, value in values.items() if not name.startswith("X-")})
+    account, id = "a" * 255, "e" * 255
+    lists = {name: ["i" * 900] for name in ("messageId", "inReplyTo", "references")}
+    addresses = {name: [{"email": "x" * 900}] for name in ("sender", "from", "to", "cc", "bcc", "replyTo")}
+    email = {
+        "id": id,
+        "threadId": "t" * 255,
+        "preview": "p" * body,
+        "subject": "s" * 900,
+        **lists,
+        **addresses,
+    }
+    event = {
+        "ce-id": f"{account}/{id}",
+        "ce-source": f"jmap://{'h' * 253}/{account}",
+        "ce-type": "io.jmap.email.v1",
+    }
+    original = GENERATION.message("jmap.email", account, email, {}, extra=event)
+    original.headers.update({name: clean(value) for name, value in values.items()})
     found = fit(original, max_payload)
     last = found.message if isinstance(found, Spilled) else found
     assert last.size <= max_payload - MARGIN
     assert (last.subject, last.msg_id) == (original.subject, original.msg_id)
     for name in KEPT & original.headers.keys() - {"Jmap-Payload"}:
         assert last.headers[name] == original.headers[name]
-    assert json.loads(last.payload)["id"] == "e1"
+    slim = json.loads(last.payload)
+    assert (slim["id"], slim["accountId"]) == (id, account)
 
 
 @pytest.mark.service
