@@ -1,3 +1,5 @@
+"""A server for each test."""
+
 from collections.abc import AsyncIterator
 from pathlib import Path
 

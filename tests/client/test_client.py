@@ -11,11 +11,11 @@ from veredus.client.errors import (
     NotFetchedError,
     NotSentError,
     NotSupported,
-    SetErrors,
     TransportError,
     Unauthorized,
 )
 from veredus.client.mail_types import Email, EmailAddress, Mailbox, Thread
+from veredus.client.results import SetErrors
 
 
 async def test_a_batch_gives_results_by_name(world: World) -> None:

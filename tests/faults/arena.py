@@ -136,7 +136,7 @@ class Arena:
                 await asyncio.sleep(0.05)
 
     async def check(
-        self, *, parked: Collection[str] = (), parts_may_fail: bool = False
+        self, *, parked: Collection[str] = (), in_order: bool = True, parts_may_fail: bool = False
     ) -> list[checks.Published]:
         """`checks.every_email_is_in_stream`, for all mail since the beginning; orphans are those from before it."""
         expected = await checks.created_since(self.jmap, self.start)
@@ -147,6 +147,7 @@ class Arena:
                 expected,
                 self.names,
                 parked=parked,
+                in_order=in_order,
                 parts_may_fail=parts_may_fail,
                 orphans_before=self.began,
             )

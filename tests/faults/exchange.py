@@ -1,6 +1,7 @@
 """One request through the fault proxy, and its answer, with at most one fault on the way."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
@@ -9,10 +10,10 @@ from faults.rules import (
     Answer,
     Cut,
     Damage,
-    Fault,
     MethodFails,
     Replace,
     Request,
+    Rule,
     Silence,
     Stall,
     Throttle,
@@ -34,6 +35,8 @@ class Traffic:
         self.upstream = upstream
         self.observers: list[Observer] = []
         self.streams: set[Stream] = set()
+        # How often each rule was.
+        self.applied: Counter[Rule] = Counter()
         # So many StateChange events to come are not passed on; and how many were not.
         self.drop_state_changes = 0
         self.dropped = 0
@@ -55,11 +58,12 @@ class Exchange:
         self,
         traffic: Traffic,
         request: Request,
-        fault: Fault | None,
+        rule: Rule | None,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
-        self._traffic, self._request, self._fault = traffic, request, fault
+        self._traffic, self._request, self._rule = traffic, request, rule
+        self._fault = rule.fault if rule else None
         self._reader, self._writer = reader, writer
 
     async def run(self, head: Head, body: bytes) -> bool:
@@ -127,7 +131,10 @@ class Exchange:
         """An answer that ends. It is read as a whole first: then its middle is known."""
         body, writer = b"".join(pieces), self._writer
         if isinstance(self._fault, Truncate | Replace | MethodFails | Damage):
-            body = edited(self._fault, body)
+            changed = edited(self._fault, body)
+            if changed is None and self._rule is not None:
+                self._traffic.applied[self._rule] -= 1
+            body = body if changed is None else changed
         writer.write(head.sized(len(body)).encode())
         await self._suffer("after_head")
         if isinstance(self._fault, Throttle):

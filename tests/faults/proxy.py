@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 from faults.exchange import Exchange, Gone, Traffic
 from faults.http1 import LINE_LIMIT, read_body, read_head
-from faults.rules import Fault, Request, Rule, method_names
+from faults.rules import Request, Rule, method_names
 
 
 class Proxy:
@@ -25,7 +25,6 @@ class Proxy:
         self._matched: Counter[Rule] = Counter()
         self._connections: set[asyncio.Task[None]] = set()
         self._refuses = False
-        self.applied: Counter[Rule] = Counter()
         self.requests: Counter[str] = Counter()
         self.port = 0
 
@@ -44,6 +43,10 @@ class Proxy:
             await server.wait_closed()
 
     @property
+    def applied(self) -> Counter[Rule]:
+        return self.traffic.applied
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
@@ -56,7 +59,7 @@ class Proxy:
     def add(self, *rules: Rule) -> None:
         """From the next request on; the first of all rules that applies is applied. Counting begins anew."""
         for rule in rules:
-            self._matched[rule] = self.applied[rule] = 0
+            self._matched[rule] = self.traffic.applied[rule] = 0
             self._rules.append(rule)
 
     def remove(self, *rules: Rule) -> None:
@@ -123,11 +126,11 @@ class Proxy:
         path = head.target.partition("?")[0]
         request = Request(head.method, path, method_names(body) if path == "/jmap" else ())
         self.requests.update(request.methods or [path])
-        fault = self._fault(request)
+        rule = self._rule_for(request)
         self.traffic.see(request, "arrived")
-        return await Exchange(self.traffic, request, fault, reader, writer).run(head, body)
+        return await Exchange(self.traffic, request, rule, reader, writer).run(head, body)
 
-    def _fault(self, request: Request) -> Fault | None:
+    def _rule_for(self, request: Request) -> Rule | None:
         """Each rule counts what matches it, also what an earlier one takes."""
         chosen = None
         for rule in self._rules:
@@ -138,8 +141,8 @@ class Proxy:
             if chosen is not None or is_late or self._matched[rule] < rule.nth:
                 continue
             if rule.probability >= 1 or self._chance.random() < rule.probability:
-                self.applied[rule] += 1
-                chosen = rule.fault
+                self.traffic.applied[rule] += 1
+                chosen = rule
         return chosen
 
 

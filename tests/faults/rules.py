@@ -95,7 +95,8 @@ class Rule(Struct, frozen=True, kw_only=True):
     """A fault for those requests that match.
 
     ``method``, ``path``: patterns (fnmatch), None: any. Of the requests that match, the ``nth`` is the first
-    to suffer, and then the next ones, ``times`` in all (None: all of them), each with ``probability``.
+    to suffer, and then the next ones, ``times`` in all (None: all of them), each with ``probability``. One whose
+    answer has nothing in it that the fault is for does not count among these.
     """
 
     fault: Fault
@@ -119,26 +120,22 @@ def method_names(body: bytes) -> tuple[str, ...]:
         return ()
 
 
-def edited(fault: Truncate | Replace | MethodFails | Damage, body: bytes) -> bytes:
-    """The body of an answer as the fault makes it."""
+def edited(fault: Truncate | Replace | MethodFails | Damage, body: bytes) -> bytes | None:
+    """The body of an answer as the fault makes it; None: there is nothing in it that the fault is for."""
     match fault:
         case Truncate():
             return body[: len(body) // 2]
         case Replace():
             return fault.body
     document = json.loads(body)
-    if isinstance(fault, MethodFails):
-        document["methodResponses"] = [
-            ["error", {"type": fault.type}, response[2]]
-            if fnmatchcase(response[0], fault.method)
-            else response
-            for response in document["methodResponses"]
-        ]
-    else:
-        assert _damage(document, fault, 0) == fault.nth, (
-            f"the answer has no {fault.property} number {fault.nth}"
-        )
-    return json.dumps(document).encode()
+    if isinstance(fault, Damage):
+        return json.dumps(document).encode() if _damage(document, fault, 0) == fault.nth else None
+    responses = document["methodResponses"]
+    document["methodResponses"] = [
+        ["error", {"type": fault.type}, response[2]] if fnmatchcase(response[0], fault.method) else response
+        for response in responses
+    ]
+    return None if document["methodResponses"] == responses else json.dumps(document).encode()
 
 
 def _damage(value: Any, fault: Damage, found: int) -> int:

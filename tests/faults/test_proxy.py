@@ -174,6 +174,18 @@ async def test_one_value_of_several_is_damaged(world: World) -> None:
     assert [email["receivedAt"] == "yesterday" for email in found] == [False, True, False]
 
 
+async def test_a_fault_waits_for_an_answer_that_it_is_for(world: World) -> None:
+    damage = Rule(fault=Damage("receivedAt", "yesterday"), method="Email/get", times=1)
+    error = Rule(fault=MethodFails("serverFail", "Mailbox/get"), times=1)
+    world.proxy.add(damage, error)
+    assert (await world.client.call("Email/get", ids=[]))["list"] == []
+    assert (world.proxy.applied[damage], world.proxy.applied[error]) == (0, 0)
+    id = await world.email("damaged")
+    found = await world.client.call("Email/get", ids=[id], properties=["receivedAt"])
+    assert found["list"][0]["receivedAt"] == "yesterday"
+    assert (await world.client.error("Mailbox/get", ids=[]))["type"] == "serverFail"
+
+
 # ------------------------------------------------------------------ time and connections
 
 

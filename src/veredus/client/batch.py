@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from veredus.client.calls import (
     Call,
@@ -16,12 +16,10 @@ from veredus.client.calls import (
     arguments,
     named,
 )
+from veredus.client.exchange import Exchange
 from veredus.client.record import Record
 from veredus.wire.arguments import Invocation
 from veredus.wire.types import Id, JsonObject
-
-if TYPE_CHECKING:
-    from veredus.client.client import Client
 
 R = TypeVar("R", bound=Record)
 Sort = Sequence[Mapping[str, Any]]
@@ -33,8 +31,8 @@ class Batch:
     The first call that failed raises its MethodError then; without ``raise_errors`` each call keeps its own.
     """
 
-    def __init__(self, client: "Client", account: Id | None, *, raise_errors: bool) -> None:
-        self._client, self._account, self._raise = client, account, raise_errors
+    def __init__(self, exchange: Exchange, account: Id | None, *, raise_errors: bool = True) -> None:
+        self._exchange, self._account, self._raise = exchange, account, raise_errors
         self._calls: list[Call[Any]] = []
         self._using: set[str] = set()
 
@@ -46,7 +44,7 @@ class Batch:
     ) -> None:
         if kind is not None or not self._calls:
             return
-        await self._client.send(self._calls, using=sorted(self._using) or None)
+        await self._exchange.send(self._calls, using=sorted(self._using) or None)
         for call in self._calls:
             if self._raise and call.error is not None:
                 raise call.error
@@ -127,7 +125,8 @@ class Batch:
 
     def _invocation(self, method: str, values: Mapping[str, Any]) -> tuple[Id | None, Invocation]:
         given = arguments(values)
-        account = given.get("accountId") or self._account or self._client.account_for(method)
+        type = method.partition("/")[0]
+        account = given.get("accountId") or self._account or self._exchange.account_for(type)
         return account, Invocation(method, {"accountId": account, **given}, str(len(self._calls)))
 
     def _added(self, call: "C") -> "C":

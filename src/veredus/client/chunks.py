@@ -2,23 +2,23 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from veredus.client.batch import Batch
 from veredus.client.calls import arguments
 from veredus.client.errors import LimitError, MethodError
+from veredus.client.exchange import Exchange
+from veredus.client.query import Query
 from veredus.client.record import Record
 from veredus.client.results import Got, SetResult
 from veredus.wire.types import Id, JsonObject
-
-if TYPE_CHECKING:
-    from veredus.client.client import Client
 
 R = TypeVar("R", bound=Record)
 _VERBS = ("create", "update", "destroy")
 
 
 async def get_in_chunks(
-    client: "Client",
+    exchange: Exchange,
     kind: type[R],
     ids: Sequence[Id] | None,
     properties: Sequence[str] | None,
@@ -31,18 +31,18 @@ async def get_in_chunks(
     """
 
     async def get(some: Sequence[Id] | None) -> Got[R]:
-        async with client.batch(account) as batch:
+        async with Batch(exchange, account) as batch:
             call = batch.get(kind, some, properties, **extra)
         return call.result
 
-    size = max(1, client.session.limits.max_objects_in_get)
+    size = max(1, exchange.session.limits.max_objects_in_get)
     if ids is None:
         try:
             return await get(None)
         except MethodError as error:
             if error.type != "requestTooLarge":
                 raise
-        ids = [id async for id in client.query(kind, account=account).ids()]
+        ids = [id async for id in Query(exchange, kind, {}, None, account=account).ids()]
     if len(ids) <= size:
         return await get(ids)
     first = await get(ids[:size])
@@ -54,7 +54,7 @@ async def get_in_chunks(
 
 
 async def set_in_chunks(
-    client: "Client",
+    exchange: Exchange,
     type: str,
     changes: JsonObject,
     account: Id,
@@ -68,17 +68,17 @@ async def set_in_chunks(
     A creation id may be used in later requests; ``if_in_state`` holds for the first, and then for the state
     that each has left.
     """
-    size = max(1, client.session.limits.max_objects_in_set)
+    size = max(1, exchange.session.limits.max_objects_in_set)
     total = sum(len(changes[verb]) for verb in _VERBS)
     if total > size and not chunk:
-        raise LimitError(client.host, "maxObjectsInSet", size, total)
+        raise LimitError(exchange.session.host, "maxObjectsInSet", size, total)
     whole = SetResult()
     for part in _parts(changes, size):
-        batch = client.batch(account)
+        batch = Batch(exchange, account)
         values = arguments({"ifInState": if_in_state and (whole.new_state or if_in_state), **extra})
         call = batch.set(type, **part, **values)
         created = {name: record["id"] for name, record in whole.created.items()}
-        await client.send([call], created_ids=created or None)
+        await exchange.send([call], created_ids=created or None)
         _add(whole, call.result)
     return whole
 

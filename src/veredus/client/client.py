@@ -1,36 +1,26 @@
 """The client: one user at one server (RFC 8620)."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, overload
-from urllib.parse import urljoin
-
-import msgspec
 
 from veredus.client import blobs
 from veredus.client.batch import Batch, Sort
 from veredus.client.blobs import OCTETS, Data, Download
-from veredus.client.calls import Call, named
-from veredus.client.capabilities import capability_of, is_reading, using
+from veredus.client.calls import named
 from veredus.client.chunks import get_in_chunks, set_in_chunks
 from veredus.client.credentials import Basic, Bearer, Credentials, TokenFile
-from veredus.client.discovery import candidates
-from veredus.client.errors import JMAPError, LimitError, ProtocolError, SetErrors, TransportError
+from veredus.client.exchange import Exchange
 from veredus.client.http import Connection
-from veredus.client.query import Query
+from veredus.client.query import PAGE, Query
 from veredus.client.record import Record
-from veredus.client.results import Changes, Got, SetResult, Uploaded
-from veredus.client.session import CORE, Session, decode_session
-from veredus.wire.arguments import Response
+from veredus.client.results import Changes, Got, SetErrors, SetResult, Uploaded
+from veredus.client.session import Session
 from veredus.wire.types import Id, JsonObject
 
 R = TypeVar("R", bound=Record)
-_decode = msgspec.json.Decoder(Response).decode
-_encode = msgspec.json.Encoder().encode
-PAGE = 100
 
 
 class Client:
@@ -40,14 +30,9 @@ class Client:
     raise what ``client.errors`` lists, and nothing else for what happens on the network or at the server.
     """
 
-    def __init__(self, connection: Connection, server: str) -> None:
+    def __init__(self, connection: Connection, server: str, trust: Collection[str] = ()) -> None:
         self.connection = connection
-        self._server = server
-        self._session: Session | None = None
-        self._seen_state = ""
-        self._stale = False
-        self._refreshing = asyncio.Lock()
-        self._slots = asyncio.Semaphore(1)
+        self.exchange = Exchange(connection, server, trust)
 
     @classmethod
     def connect(
@@ -60,10 +45,12 @@ class Client:
         credentials: Credentials | None = None,
         timeout_s: float = 60.0,
         tls_ca: Path | None = None,
+        trust: Collection[str] = (),
     ) -> "Client":
         """``server``: an address or domain to discover it from (§2.2), or the URL of its Session resource.
 
-        At most one kind of credentials. Nothing is sent before ``async with``.
+        At most one kind of credentials. Nothing is sent before ``async with``. ``trust``: hosts outside of
+        the domain that may have the credentials when DNS names them.
         """
         given = [
             Bearer(token) if token is not None else None,
@@ -75,7 +62,7 @@ class Client:
         if len(kinds) > 1:
             raise ValueError("give one of token, token_file, basic and credentials")
         connection = Connection(kinds[0] if kinds else None, timeout_s=timeout_s, tls_ca=tls_ca)
-        return cls(connection, server)
+        return cls(connection, server, trust)
 
     async def __aenter__(self) -> "Client":
         await self.connection.__aenter__()
@@ -94,9 +81,7 @@ class Client:
     @property
     def session(self) -> Session:
         """The Session object (§2), as it was last fetched."""
-        if self._session is None:
-            raise RuntimeError("the client has no session: use it inside `async with`")
-        return self._session
+        return self.exchange.session
 
     @property
     def host(self) -> str:
@@ -104,105 +89,15 @@ class Client:
 
     async def refresh_session(self) -> Session:
         """Fetch the Session object; done by itself when the server says that it has changed (§3.4)."""
-        async with self._refreshing:
-            if self._session is not None:
-                session = decode_session(*await self.connection.fetch(self._session.url))
-            else:
-                session = await self._discover()
-            if self._session is None or self._session.limits != session.limits:
-                self._slots = asyncio.Semaphore(max(1, session.limits.max_concurrent_requests))
-            self._session, self._stale = session, False
-            return session
+        return await self.exchange.refresh_session()
 
-    async def _discover(self) -> Session:
-        failures: list[JMAPError] = []
-        for url in await candidates(self._server):
-            try:
-                return decode_session(*await self.connection.fetch(url))
-            except TransportError as error:
-                failures.append(error)
-        if not failures:
-            raise JMAPError(f"{self._server}: no JMAP server to try")
-        # The last place is the one that every server must have; a refusal says more than a missing host.
-        raise next((error for error in failures if getattr(error, "status", None)), failures[-1])
-
-    def account_for(self, method: str) -> Id:
-        """The account that a method of this name works on by default. Raises NotSupported."""
-        return self.session.account_for(capability_of(method.partition("/")[0]) or CORE)
-
-    async def send(
-        self,
-        calls: Sequence[Call[Any]],
-        *,
-        using: Sequence[str] | None = None,
-        created_ids: Mapping[Id, Id] | None = None,
-    ) -> Response:
-        """One request; each call is given its response. ``using``: further capabilities.
-
-        Raises TransportError, RequestError, LimitError, NotSupported; MethodErrors stay with their calls.
-        """
-        if self._stale:
-            await self.refresh_session()
-        session = self.session
-        body, repeatable = self._request(session, calls, using, created_ids)
-        url = urljoin(session.url, session.api_url)
-        async with self._slots:
-            response = await self.connection.post(url, body, self._response, repeatable=repeatable)
-        self._notice(response.session_state)
-        by_id = {call.invocation.call_id: call for call in calls}
-        answered = set()
-        for name, arguments, call_id in response.method_responses:
-            call = by_id.get(call_id)
-            # A second response of one call is of another method, which the first implied (RFC 8621 §7.5).
-            if call is not None and call_id not in answered:
-                call.answered(name, arguments, session.host)
-                answered.add(call_id)
-        if len(answered) < len(by_id):
-            missing = next(call.invocation.name for id, call in by_id.items() if id not in answered)
-            raise ProtocolError(session.host, f"there is no response to {missing}")
-        return response
-
-    def _request(
-        self,
-        session: Session,
-        calls: Sequence[Call[Any]],
-        more: Sequence[str] | None,
-        created_ids: Mapping[Id, Id] | None,
-    ) -> tuple[bytes, bool]:
-        """The request's body, and whether it may be sent twice."""
-        limits, names = session.limits, [call.invocation.name for call in calls]
-        if len(calls) > limits.max_calls_in_request:
-            raise LimitError(session.host, "maxCallsInRequest", limits.max_calls_in_request, len(calls))
-        types = {name.partition("/")[0] for name in names}
-        capabilities = using(types, session)
-        for capability in more or ():
-            session.require(capability)
-        request: JsonObject = {
-            "using": sorted({*capabilities, *(more or ())}),
-            "methodCalls": [call.invocation for call in calls],
-        }
-        if created_ids:
-            request["createdIds"] = created_ids
-        body = _encode(request)
-        if len(body) > limits.max_size_request:
-            raise LimitError(session.host, "maxSizeRequest", limits.max_size_request, len(body))
-        return body, all(map(is_reading, names))
-
-    def _response(self, body: bytes) -> Response:
-        try:
-            return _decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise ProtocolError(self.session.host, f"the answer is no Response object: {error}") from None
-
-    def _notice(self, state: str) -> None:
-        """The session is fetched again when its state moves; once, should a server's two never agree."""
-        if state not in (self.session.state, self._seen_state):
-            self._stale = True
-        self._seen_state = state
+    def account_for(self, type: str) -> Id:
+        """The account that methods of a data type work on by default. Raises NotSupported."""
+        return self.exchange.account_for(type)
 
     def batch(self, account: Id | None = None, *, raise_errors: bool = True) -> Batch:
         """Several calls in one request: see Batch."""
-        return Batch(self, account, raise_errors=raise_errors)
+        return Batch(self.exchange, account, raise_errors=raise_errors)
 
     async def call(
         self,
@@ -247,7 +142,7 @@ class Client:
         **extra: Any,
     ) -> Got[Any]:
         """Foo/get (§5.1), cut to the server's limit into as many calls as it takes. ``ids`` None: all."""
-        return await get_in_chunks(self, named(kind)[1], ids, properties, account, extra)
+        return await get_in_chunks(self.exchange, named(kind)[1], ids, properties, account, extra)
 
     @overload
     def query(
@@ -289,7 +184,9 @@ class Client:
     ) -> Query[Any]:
         """Foo/query and Foo/get, page by page; ``limit``: how many records in all."""
         arguments = {"filter": filter, "sort": sort, **extra}
-        return Query(self, named(kind)[1], arguments, properties, limit=limit, page=page, account=account)
+        return Query(
+            self.exchange, named(kind)[1], arguments, properties, limit=limit, page=page, account=account
+        )
 
     async def changes(
         self,
@@ -329,19 +226,21 @@ class Client:
         name = named(kind)[0]
         account = account or self.account_for(name)
         changes: JsonObject = {"create": create or {}, "update": update or {}, "destroy": destroy or []}
-        result = await set_in_chunks(self, name, changes, account, if_in_state, chunk=chunk, extra=extra)
+        result = await set_in_chunks(
+            self.exchange, name, changes, account, if_in_state, chunk=chunk, extra=extra
+        )
         if raise_errors and result.errors:
             raise SetErrors(self.host, f"{name}/set", account, result)
         return result
 
     async def upload(self, data: Data, type: str = OCTETS, *, account: Id | None = None) -> Uploaded:
         """Store octets (§6.1): bytes, a file, or an iterator of chunks, which cannot be tried again."""
-        account = account or self.account_for("Email/set")
+        account = account or self.account_for("Email")
         return await blobs.upload(self.connection, self.session, account, data, type)
 
     def download(
         self, blob_id: Id, *, name: str = "blob", type: str = OCTETS, account: Id | None = None
     ) -> AbstractAsyncContextManager[Download]:
         """A blob as a stream (§6.2): ``async with client.download(id) as blob: async for chunk in blob``."""
-        account = account or self.account_for("Email/get")
+        account = account or self.account_for("Email")
         return blobs.download(self.connection, self.session, account, blob_id, name=name, type=type)

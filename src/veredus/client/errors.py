@@ -7,7 +7,7 @@
          │   └─ ProtocolError  an answer that is not JMAP: cut, no JSON, of the wrong shape
          ├─ RequestError       the request as a whole was refused (RFC 8620 §3.6.1)
          ├─ MethodError        one method call failed (§3.6.2)
-         ├─ SetErrors          records of a /set or /copy failed (§5.3); says what succeeded, too
+         ├─ SetErrors          records of a /set or /copy failed (§5.3); in ``client.results``
          ├─ LimitError         more than the server's limits allow, and nothing that may be cut in pieces
          ├─ NotSupported       the server, or the account, has no such capability
          ├─ NotFetchedError    a property was read that was not asked for
@@ -17,15 +17,8 @@ A message names the host, and where it applies the method, the account and the c
 anything of a message's content.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 from veredus.wire.types import JsonObject
 
-if TYPE_CHECKING:
-    from veredus.client.results import SetResult
-
-_SHOWN = 5
 PROBLEM = "urn:ietf:params:jmap:error:"
 
 
@@ -86,26 +79,6 @@ class MethodError(JMAPError):
         where = f" of account {account}" if account else ""
         said = f": {self.description}" if self.description else ""
         super().__init__(f"{host}: {method}{where} (call {call_id}) failed with {self.type}{said}")
-
-
-class SetErrors(JMAPError):
-    """Some records failed. ``errors``: SetErrors by id or creation id; ``result``: all of the answer."""
-
-    def __init__(self, host: str, method: str, account: str, result: "SetResult") -> None:
-        self.host, self.method, self.account, self.result = host, method, account, result
-        self.errors: Mapping[str, JsonObject] = result.errors
-        shown = [f"{id}: {_said(error)}" for id, error in list(self.errors.items())[:_SHOWN]]
-        more = f" and {len(self.errors) - _SHOWN} more" if len(self.errors) > _SHOWN else ""
-        super().__init__(f"{host}: {method} of account {account}: {'; '.join(shown)}{more}")
-
-
-def _said(error: JsonObject) -> str:
-    parts = [str(error.get("type"))]
-    if error.get("properties"):
-        parts.append(f"({', '.join(map(str, error['properties']))})")
-    if error.get("description"):
-        parts.append(str(error["description"]))
-    return " ".join(parts)
 
 
 class LimitError(JMAPError):

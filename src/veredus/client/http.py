@@ -143,10 +143,10 @@ class Connection:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A response whose body is still to be read; tried again while nothing of it was given out."""
         attempts = _Attempts(self, repeatable=repeatable)
-        while True:
+        response: aiohttp.ClientResponse | None = None
+        while response is None:
             try:
                 response = await self._start(method, url, body, headers or {}, redirect=redirect)
-                break
             except (TransportError, RequestError) as error:
                 if not (body is None or isinstance(body, bytes) or callable(body)):
                     raise

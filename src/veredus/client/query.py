@@ -1,17 +1,17 @@
 """Walk through the results of Foo/query, however long the list is (RFC 8620 §5.5)."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from veredus.client.batch import Batch
 from veredus.client.calls import GetCall
 from veredus.client.errors import MethodError
+from veredus.client.exchange import Exchange
 from veredus.client.record import Record
 from veredus.wire.types import Id
 
-if TYPE_CHECKING:
-    from veredus.client.client import Client
-
 R = TypeVar("R", bound=Record)
+PAGE = 100
 
 
 class Query(Generic[R]):
@@ -23,18 +23,18 @@ class Query(Generic[R]):
 
     def __init__(
         self,
-        client: "Client",
+        exchange: Exchange,
         kind: type[R],
         arguments: Mapping[str, Any],
         properties: Sequence[str] | None,
         *,
-        limit: int | None,
-        page: int,
-        account: Id | None,
+        limit: int | None = None,
+        page: int = PAGE,
+        account: Id | None = None,
     ) -> None:
-        self._client, self._kind, self._arguments, self._properties = client, kind, arguments, properties
+        self._exchange, self._kind, self._arguments, self._properties = exchange, kind, arguments, properties
         self._limit, self._account = limit, account
-        self._page = min(page, client.session.limits.max_objects_in_get)
+        self._page = min(page, exchange.session.limits.max_objects_in_get)
 
     async def __aiter__(self) -> AsyncIterator[R]:
         async for ids, records in self._pages(fetch=True):
@@ -93,7 +93,7 @@ class Query(Generic[R]):
         self, where: Mapping[str, Any], limit: int, *, fetch: bool
     ) -> tuple[list[Id], list[R], int | None]:
         got: GetCall[R] | None = None
-        async with self._client.batch(self._account) as batch:
+        async with Batch(self._exchange, self._account) as batch:
             query = batch.query(self._kind, limit=limit, **self._arguments, **where)
             if fetch:
                 got = batch.get(self._kind, query.ids_ref, self._properties)

@@ -1,14 +1,17 @@
 """What the standard methods answer (RFC 8620 §5)."""
 
 import builtins
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 from msgspec import Struct, field
 
+from veredus.client.errors import JMAPError
 from veredus.client.record import Record
 from veredus.wire.types import Id, JsonObject
 
 R = TypeVar("R", bound=Record)
+_SHOWN = 5
 
 
 class Got(Struct, Generic[R]):
@@ -75,6 +78,26 @@ class SetResult(Struct, rename="camel"):
     def errors(self) -> dict[Id, JsonObject]:
         """SetError objects by id or creation id."""
         return {**self.not_created, **self.not_updated, **self.not_destroyed}
+
+
+class SetErrors(JMAPError):
+    """Some records failed. ``errors``: SetErrors by id or creation id; ``result``: all of the answer."""
+
+    def __init__(self, host: str, method: str, account: str, result: SetResult) -> None:
+        self.host, self.method, self.account, self.result = host, method, account, result
+        self.errors: Mapping[str, JsonObject] = result.errors
+        shown = [f"{id}: {_said(error)}" for id, error in list(self.errors.items())[:_SHOWN]]
+        more = f" and {len(self.errors) - _SHOWN} more" if len(self.errors) > _SHOWN else ""
+        super().__init__(f"{host}: {method} of account {account}: {'; '.join(shown)}{more}")
+
+
+def _said(error: JsonObject) -> str:
+    parts = [str(error.get("type"))]
+    if error.get("properties"):
+        parts.append(f"({', '.join(map(str, error['properties']))})")
+    if error.get("description"):
+        parts.append(str(error["description"]))
+    return " ".join(parts)
 
 
 class Uploaded(Struct, rename="camel"):

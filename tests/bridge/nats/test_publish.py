@@ -2,18 +2,28 @@
 
 import asyncio
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bridge.nats.servers import Server, linked
-from veredus.bridge.nats.errors import BadName, NatsError, NatsLost, NoStream, StreamFull, TooLarge
+from bridge.nats.servers import Server, linked, running
+from veredus.bridge.nats.errors import (
+    BadName,
+    NatsError,
+    NatsLost,
+    NoStream,
+    NotAllowed,
+    StreamFull,
+    TooLarge,
+)
 from veredus.bridge.nats.jetstream import create_stream, last_message, next_message, stream_info
 from veredus.bridge.nats.link import Link
 from veredus.bridge.nats.message import Message, covers, decoded_headers, encoded_headers
 from veredus.bridge.nats.publish import Publisher
 from veredus.bridge.nats.resources import ensure, stream
 from veredus.bridge.nats.window import Window
+from veredus.bridge.settings import Secret
 
 MAIL = stream("MAIL", "mail", max_age_s=3600, max_bytes=1 << 30, dedup_window_s=600)
 
@@ -154,6 +164,24 @@ async def test_a_failure_is_that_of_everything_after_it(mail: Link) -> None:
         await publisher.send(numbered(number))
     await publisher.drain()
     assert await numbers(mail) == [0, 1, 2, 3]
+
+
+async def test_what_is_not_allowed_ends_the_pipeline_at_once(program: Path, tmp_path: Path) -> None:
+    config = """authorization { users: [{ user: "joe", password: "p", permissions: {
+        publish: ["mail.a", "$JS.API.>"], subscribe: ["_INBOX.>"] } }] }"""
+    (tmp_path / "secret").write_text("p")
+    joe = {"user": "joe", "password": Secret(file=tmp_path / "secret")}
+    async with running(program, tmp_path, config) as server, linked(server, **joe) as link:
+        await ensure(link, MAIL)
+        publisher = Publisher(link, answer_s=60)
+        sent = [await publisher.send(numbered(0))]
+        for number in (1, 2):
+            sent.append(await publisher.send(Message(f"mail.{number}", b"")))
+        with pytest.raises(NotAllowed, match=r"not allowed to publish to mail\.1"):
+            await publisher.drain()
+        assert (await sent[0]).sequence == 1
+        assert all(isinstance(future.exception(), NotAllowed) for future in sent[1:])
+        assert link.failure is None
 
 
 async def test_a_full_stream_that_keeps_the_old_says_so(mail: Link) -> None:

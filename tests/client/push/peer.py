@@ -128,8 +128,10 @@ async def pushes(x: Exchange) -> None:
 class Peer:
     """``websocket`` and ``eventsource``: what happens at one connection after the other; the last goes on."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    server: asyncio.Server
+
+    def __init__(self) -> None:
+        self.port = 0
         self.websocket: list[Script] = []
         self.eventsource: list[Script] = []
         self.exchanges: list[Exchange] = []
@@ -151,6 +153,10 @@ class Peer:
             ),
             url=f"{scheme}://127.0.0.1:{self.port}/session",
         )
+
+    def close(self) -> None:
+        """Be nowhere."""
+        self.server.close()
 
     def count(self, path: str) -> int:
         return sum(x.target.startswith(path) for x in self.exchanges)
@@ -178,8 +184,8 @@ class Peer:
 @asynccontextmanager
 async def peer() -> AsyncIterator[Peer]:
     """On a free port; its scripts must not have failed."""
-    made = Peer(0)
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+    made = Peer()
+    made.server = server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
     made.port = server.sockets[0].getsockname()[1]
     try:
         yield made

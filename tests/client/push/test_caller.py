@@ -1,15 +1,17 @@
 """What a caller of push may rely on: credentials, memory, a clean end."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from client.push.listening import listening, to
 from client.push.peer import Exchange, Peer, change, pushes, refusing, silent, state, states
+from veredus.client.credentials import TokenFile
 from veredus.client.errors import Unauthorized
 from veredus.client.http import Connection
-from veredus.client.push import Changed, Connected, Poll, Push, PushPosition
+from veredus.client.push import Changed, Connected, Lost, Poll, Push, PushPosition
 
 
 class Rotating:
@@ -52,6 +54,15 @@ async def test_when_they_are_refused_too_it_is_the_end(peer: Peer, transport: An
         with pytest.raises(Unauthorized, match="401"):
             await listener.next()
     assert len(peer.exchanges) == min(len(tokens), 2)
+
+
+async def test_a_secret_that_cannot_be_read_is_waited_for(peer: Peer, tmp_path: Path) -> None:
+    peer.websocket = [guarded(pushes)]
+    async with listening(to(peer), TokenFile(tmp_path / "token")) as listener:
+        assert "credentials" in str((await listener.expect(Lost)).error)
+        assert peer.exchanges == []
+        (tmp_path / "token").write_text("good")
+        await listener.until(Connected)
 
 
 @pytest.mark.parametrize("transport", ["websocket", "eventsource"])

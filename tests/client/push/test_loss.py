@@ -1,12 +1,15 @@
 """Connections that are lost, and servers that talk nonsense: push goes on."""
 
+import asyncio
+
 import pytest
 from websockets.frames import Opcode
 
 from client.push.listening import listening, to
 from client.push.peer import Exchange, Peer, change, pushes, refusing, silent, state, states
-from veredus.client.errors import ProtocolError
+from veredus.client.errors import ProtocolError, TransportError
 from veredus.client.push import Changed, Connected, Lost, PushPosition
+from veredus.client.session import Session
 
 
 async def test_half_an_event_is_none_and_the_next_connection_resumes(peer: Peer) -> None:
@@ -104,6 +107,55 @@ async def test_other_messages_and_events_are_no_changes(peer: Peer) -> None:
     async with listening(to(peer)) as listener:
         await listener.expect(Connected)
         assert (await listener.expect(Changed)).changed == {"a": {"Email": "2"}}
+
+
+async def test_a_server_that_cannot_be_reached_is_named(peer: Peer) -> None:
+    peer.websocket, peer.eventsource = [pushes], [states]
+    session = peer.session()
+    peer.close()
+
+    async def again() -> Session:
+        return session
+
+    async with listening(again) as listener:
+        lost = await listener.expect(Lost)
+        assert str(lost.error) == f"127.0.0.1:{peer.port}: cannot connect: Connection refused"
+        assert listener.push.refusals.keys() == {"websocket", "eventsource"}
+
+
+async def test_a_session_that_cannot_be_had_is_asked_for_again(peer: Peer) -> None:
+    peer.eventsource = [states]
+    asked = 0
+
+    async def session() -> Session:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise TransportError("mail.example", "HTTP 500", status=500)
+        if asked == 2:
+            await asyncio.sleep(60)
+        return peer.session()
+
+    async with listening(session, timing={"connect_s": 0.1}) as listener:
+        assert "mail.example: HTTP 500" in str((await listener.expect(Lost)).error)
+        assert "no answer within 0.1 s" in str((await listener.expect(Lost)).error)
+        await listener.expect(Connected)
+
+
+async def test_an_id_of_any_characters_is_handed_back(peer: Peer) -> None:
+    async def odd(x: Exchange) -> None:
+        await x.stream()
+        await x.write(state("1", "é ☃:"))
+
+    async def long(x: Exchange) -> None:
+        await x.stream()
+        await x.write(state("2", "x" * 9000))
+
+    peer.eventsource = [odd, long, states]
+    async with listening(to(peer)) as listener:
+        for position in ("é ☃:", "é ☃:", "i1"):
+            assert (await listener.until(Changed)).position.last_event_id == position
+    assert [x.headers.get("last-event-id") for x in peer.exchanges] == [None, "é ☃:", "é ☃:"]
 
 
 @pytest.mark.parametrize(

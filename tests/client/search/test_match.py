@@ -136,6 +136,14 @@ def test_a_property_that_is_needed_and_absent_is_an_error(search: str, propertie
             match(node, {}, CONTEXT)
 
 
+def test_a_body_without_its_values_is_an_error_and_not_an_empty_one() -> None:
+    part = {"partId": "1", "type": "text/plain", "name": None}
+    email: dict[str, Any] = {"textBody": [part], "attachments": [], "bodyValues": {}}
+    with pytest.raises(NotFetchedError, match="bodyValues/1"):
+        match(parse("body:a"), email, CONTEXT)
+    assert match(parse("body:a"), email | {"bodyValues": {"1": {"value": "A."}}}, CONTEXT)
+
+
 @pytest.mark.parametrize(("search", "what"), [("a", "in the body"), ("body:a", "in the body")])
 def test_without_the_body_a_search_in_it_is_refused(search: str, what: str) -> None:
     node = parse(f"subject:x OR -{search}")

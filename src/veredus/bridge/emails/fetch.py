@@ -37,6 +37,8 @@ class EmailFetch:
         }
         if settings.parts.mode in ("all", "text"):
             self._arguments |= {"fetchTextBodyValues": True, "fetchHTMLBodyValues": True}
+        if "bodyValues" in also:  # a route looks into the text
+            self._arguments["fetchAllBodyValues"] = True
 
     async def all(self, heads: Sequence[JsonObject]) -> AsyncIterator[tuple[Id, JsonObject | None]]:
         """Each Email of ``heads`` (``id`` and ``size``), in order; None where it must be fetched alone.

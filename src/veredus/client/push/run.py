@@ -70,13 +70,21 @@ class Run:
             await self._poll(None)
         while True:
             try:
-                offers = self._offers(await self._session())
+                offers = self._offers(await self._current())
             except (Unauthorized, NotSupported):
                 raise
             except JMAPError as error:
                 await self._wait(None, error)
                 continue
             await self._round(offers)
+
+    async def _current(self) -> Session:
+        """The session, in time: a server that is half gone must not hold us up. Raises JMAPError."""
+        try:
+            async with asyncio.timeout(self._timing.connect_s):
+                return await self._session()
+        except TimeoutError:
+            raise TransportError("session", f"no answer within {self._timing.connect_s:g} s") from None
 
     def _offers(self, session: Session) -> list[Offer]:
         """Best first. Raises JMAPError when the one that was chosen is not among them."""

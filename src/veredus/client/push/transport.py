@@ -78,7 +78,9 @@ def translated(url: str) -> Iterator[None]:
     except TimeoutError as error:
         raise TransportError(host, "no answer in time") from error
     except aiohttp.ClientConnectorError as error:
-        raise TransportError(host, f"cannot connect: {error}", sent=False) from error
+        raise TransportError(
+            host, f"cannot connect: {error.strerror or error.os_error}", sent=False
+        ) from error
     except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
         raise TransportError(host, "the connection was cut") from error
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:

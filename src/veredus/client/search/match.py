@@ -104,11 +104,12 @@ def _raw(field: str) -> str:
     return f"header:{field}:asRaw:all"
 
 
-def _read(email: Mapping[str, Any], property: str) -> Any:
+def _read(mapping: Mapping[str, Any], key: str, property: str | None = None) -> Any:
+    """``property``: what the error names, if it is not ``key``."""
     try:
-        return email[property]
+        return mapping[key]
     except KeyError:
-        raise NotFetchedError("Email", property) from None
+        raise NotFetchedError("Email", property or key) from None
 
 
 def _text(term: Text, email: Mapping[str, Any], context: Context) -> bool:
@@ -135,8 +136,9 @@ def _body(email: Mapping[str, Any]) -> Iterator[str]:
     for id, part in parts.items():
         if part.get("name"):
             yield part["name"]
-        if id in values and length < MAX_BODY:
-            text = values[id]["value"]
+        if part["type"].startswith("text/") and length < MAX_BODY:
+            # Without fetchAllBodyValues a server sends none, and "not found" would be a guess.
+            text = _read(values, id, f"bodyValues/{id}")["value"]
             if part["type"] == "text/html":
                 text = html_to_text(text, head_title=False)
             yield text[: MAX_BODY - length]
