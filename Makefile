@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 ARGS   ?=
 
-.PHONY: setup dev test check fix docs bench bench-push fuzz lock clean help
+.PHONY: setup dev test check fix docs bench bench-push bench-bridge fuzz lock clean help
 .DEFAULT_GOAL := help
 
 help:    ## list the targets
@@ -51,6 +51,9 @@ bench: setup ## measure, and write the table of docs/benchmarks.md
 
 bench-push: setup ## the same for push
 	$(BIN)/python -m tools.bench_push $(ARGS)
+
+bench-bridge: setup ## the same for the bridge into NATS
+	$(BIN)/python -m tools.bench_bridge $(ARGS)
 
 fuzz: setup ## the fuzz targets, one minute each; ARGS='--seconds 600' for longer
 	$(BIN)/python -m tools.fuzz $(ARGS)

@@ -25,6 +25,11 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
+def _stands(thread: Path) -> bool:
+    """Whether it is stopped, in the words of proc(5)."""
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 async def _ignore(error: Exception) -> None:
     """While it starts, errors are no news."""
 
@@ -115,9 +120,14 @@ class NatsProcess:
         file = self.directory / "nats-server.log"
         return file.read_text(errors="replace") if file.exists() else ""
 
-    def pause(self) -> None:
-        """Let it answer nobody, with its connections open (SIGSTOP)."""
+    async def pause(self) -> None:
+        """Let it answer nobody, with its connections open (SIGSTOP); returns when all its threads stand."""
         self._signal(signal.SIGSTOP)
+        assert self._child is not None
+        threads = Path(f"/proc/{self._child.pid}/task")
+        async with asyncio.timeout(_STOP_S):
+            while not all(_stands(thread) for thread in threads.iterdir()):
+                await asyncio.sleep(0.01)
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)

@@ -35,4 +35,5 @@ async def main(url: str, nats_url: str, user: str, password: str) -> None:
             await asyncio.sleep(0.02)
 
 
-asyncio.run(main(*sys.argv[1:]))
+def run() -> None:
+    asyncio.run(main(*sys.argv[1:]))

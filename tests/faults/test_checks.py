@@ -208,14 +208,17 @@ async def test_what_was_stored_is_there_after_a_kill(tmp_path: Path) -> None:
 
 async def test_a_server_that_is_paused_answers_again_later(tmp_path: Path) -> None:
     async with NatsProcess.started(tmp_path) as server:
-        server.pause()
+        await server.pause()
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(reader.readline(), 0.3)
-        server.resume()
-        async with asyncio.timeout(20):
-            assert (await reader.readline()).startswith(b"INFO ")
-        writer.close()
+        try:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.readline(), 0.3)
+            server.resume()
+            async with asyncio.timeout(20):
+                assert (await reader.readline()).startswith(b"INFO ")
+        finally:
+            writer.close()
+            await writer.wait_closed()
 
 
 async def test_the_limit_of_a_message_is_the_one_that_was_set(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class World:
         self.jmap, self.client, self.proxy, self.tap = jmap, client, proxy, tap
         self.js = client.jetstream()
         paths = ":".join(str(_ROOT / name) for name in ("src", "tests"))
-        program = f"import sys; sys.path[:0] = {paths.split(':')!r}; import faults.stand_in"
+        program = f"import sys; sys.path[:0] = {paths.split(':')!r}; from faults.stand_in import run; run()"
         command = (sys.executable, "-c", program, proxy.url, tap.url, *USER)
         self.bridge = BridgeProcess(directory / "unused.toml", command)
 

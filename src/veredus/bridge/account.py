@@ -50,12 +50,24 @@ class AccountReader:
             if types is None or follower.type in types:
                 follower.look()
 
+    def begin_anew(self) -> None:
+        """Somebody may have asked for a snapshot, or moved a cursor."""
+        for follower in self._followers:
+            follower.begin_anew()
+
+    def pause(self, paused: bool) -> None:
+        """Stop after the page that is being worked on, or go on; the lease is kept."""
+        self._status.paused = paused
+        for follower in self._followers:
+            follower.pause(paused)
+
     async def run(self, streams: Streams, transport: str) -> None:
         """Raises NatsLost."""
         backoff = Backoff()
         while True:
             try:
                 await self._lease.acquire(streams.state)
+                self._status.error = None
                 await self._read(streams, transport)
                 log.warning("lease_lost", account=self._status.id)
             except NatsLost:
@@ -65,6 +77,7 @@ class AccountReader:
                 log.warning("cursor_moved_by_another", account=self._status.id, error=str(error))
                 await asyncio.sleep(backoff.next_s())
             except (NatsError, JMAPError) as error:
+                self._status.error = f"{type(error).__name__}: {error}"
                 log.warning("account_waits", account=self._status.id, error=str(error))
                 await asyncio.sleep(backoff.next_s())
 
@@ -76,6 +89,7 @@ class AccountReader:
         """Returns when the lease is lost; raises what ends following."""
         await self._mailboxes.refresh()
         self._followers = [await self._emails(streams, transport)]
+        self.pause(self._status.paused)
         self._status.active = True
         log.info("reading", account=self._status.id)
         lost = asyncio.create_task(self._lease.lost.wait())
@@ -110,4 +124,7 @@ class AccountReader:
         )
         known = await published(streams.link, settings, account)
         track = EmailTrack(settings, source.about(transport), streams.generation, tools, status, known)
-        return Follower(source, track, email_cursor(streams.cursors, account), status, poll_s=settings.poll_s)
+        cursor = email_cursor(streams.cursors, account)
+        return Follower(
+            source, track, cursor, status, poll_s=settings.poll_s, asked=tools.snapshot.is_asked
+        )

@@ -5,7 +5,7 @@ only then move the cursor. Without a cursor the state comes first, and then what
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -48,15 +48,23 @@ class Track(Protocol):
 
 
 class Follower:
-    """``wake``: set when something may have changed; ``run`` returns never, and raises when the lease or the
-    link is gone."""
+    """``run`` returns never, and raises when the lease or the link is gone. ``asked``: whether there is a
+    snapshot to be done although there is a cursor."""
 
     def __init__(
-        self, source: AccountSource, track: Track, cursor: Cursor, status: TrackStatus, *, poll_s: float
+        self,
+        source: AccountSource,
+        track: Track,
+        cursor: Cursor,
+        status: TrackStatus,
+        *,
+        poll_s: float,
+        asked: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self.type = track.type
         self._source, self._track, self._cursor, self._status = source, track, cursor, status
-        self._poll_s = poll_s
+        self._poll_s, self._asked = poll_s, asked
+        self._may_be_asked = asked is not None
         self._wake = asyncio.Event()
         self._running = asyncio.Event()
         self._running.set()
@@ -65,6 +73,11 @@ class Follower:
         """Something may have changed."""
         self._status.looked()
         self._wake.set()
+
+    def begin_anew(self) -> None:
+        """Somebody may have asked for a snapshot, or moved the cursor."""
+        self._may_be_asked = self._asked is not None
+        self.look()
 
     def pause(self, paused: bool) -> None:
         """Stop after the page that is being worked on, or go on."""
@@ -106,9 +119,11 @@ class Follower:
         await asyncio.sleep(wait_s)
 
     async def _catch_up(self) -> None:
+        await self._running.wait()
         state = await self._cursor.load()
-        if state is None:
-            state = await self._begin(None)
+        if state is None or await self._is_asked():
+            state = await self._begin(state)
+        self._may_be_asked = False
         self._status.state = state
         while True:
             await self._running.wait()
@@ -130,6 +145,9 @@ class Follower:
                 self._status.caught_up(state)
                 return
             self._status.moved(state)
+
+    async def _is_asked(self) -> bool:
+        return self._may_be_asked and self._asked is not None and await self._asked()
 
     async def _begin(self, old_state: str | None) -> str:
         log.info("begins_anew", account=self._source.account, type=self._track.type, old_state=old_state)

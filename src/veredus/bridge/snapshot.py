@@ -53,10 +53,19 @@ class Snapshot:
         await self._bucket.delete(self._key)
         return progress.state
 
-    async def ask(self, after: str | None) -> None:
-        """Let the next ``run`` read everything received since ``after`` (UTCDate; None: everything)."""
-        state = await self._source.state("Email")
+    async def ask(self, after: str | None, since: str | None = None) -> str:
+        """Let the next ``run`` read everything received since ``after`` (UTCDate; None: everything).
+
+        ``since``: where the cursor stands, if there is one, for what has changed after it is still to be read.
+        Gives the state from which following will go on.
+        """
+        state = since or await self._source.state("Email")
         await self._bucket.put(self._key, msgspec.json.encode(Progress(state, after)))
+        return state
+
+    async def is_asked(self) -> bool:
+        """Whether there is one to be done: asked for, or interrupted."""
+        return await self._bucket.get(self._key) is not None
 
     async def _load(self) -> Progress | None:
         found = await self._bucket.get(self._key)

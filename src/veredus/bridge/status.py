@@ -43,12 +43,13 @@ class TrackStatus(Struct):
 
 
 class AccountStatus(Struct):
-    """One account. ``active``: this process holds its lease."""
+    """One account. ``active``: this process holds its lease. ``error``: why it cannot even begin."""
 
     id: str
     name: str = ""
     active: bool = False
     paused: bool = False
+    error: str | None = None
     tracks: dict[str, TrackStatus] = field(default_factory=dict)
 
     def track(self, pipeline: str, type: str) -> TrackStatus:

@@ -57,8 +57,7 @@ class JmapServer:
         self._faults: FaultyApi
         # http://host:port
         self.url = ""
-        # The last requests it has answered, oldest first, with method, route and status; no streams.
-        self.requests: deque[RequestLine] = deque(maxlen=_MOST_REQUESTS)
+        self._requests: deque[RequestLine] = deque(maxlen=_MOST_REQUESTS)
 
     def __enter__(self) -> "JmapServer":
         self._thread.start()
@@ -76,6 +75,14 @@ class JmapServer:
     def session_url(self) -> str:
         """Of the Session resource (RFC 8620 §2)."""
         return f"{self.url}/jmap/session"
+
+    @property
+    def requests(self) -> list[RequestLine]:
+        """The last requests it has answered, oldest first, with method, route and status."""
+        if self._gate is None:
+            # A line is written right behind the answer: let the server come to the end of that step.
+            self._call(asyncio.sleep(0))
+        return list(self._requests)
 
     def add_account(self, address: str, password: str = "secret") -> JmapAccount:  # noqa: S107 - for tests
         """A user with an account that has the usual Mailboxes. Raises ValueError: there is one already, or
@@ -192,7 +199,7 @@ class JmapServer:
             *WebSockets(edge, app.hub, registry).routes(),
         ]
         http = HttpApp(
-            edge, ready=app.ready, registry=registry, access_log=_Requests(self.requests), routes=routes
+            edge, ready=app.ready, registry=registry, access_log=_Requests(self._requests), routes=routes
         )
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:

@@ -25,7 +25,8 @@ from veredus.bridge.nats.errors import (
     TimedOut,
     TooLarge,
 )
-from veredus.bridge.nats.link import Link, features
+from veredus.bridge.nats.features import features
+from veredus.bridge.nats.link import Link
 from veredus.bridge.nats.publish import Publisher
 from veredus.bridge.settings import NatsSettings, Secret
 
@@ -173,7 +174,7 @@ async def test_tls_with_a_certificate_of_the_client(program: Path, tmp_path: Pat
             await Publisher(link).drain()
         with pytest.raises(CannotConnect, match="certificate"):
             await connect(NatsSettings(url=server.url, **tls), no_secret)  # type: ignore[arg-type]
-        with pytest.raises(NatsError):
+        with pytest.raises(NotAllowed, match="asks for a certificate; set tls_cert"):
             await connect(NatsSettings(url=server.url, tls_ca=authority.file), no_secret)
 
 

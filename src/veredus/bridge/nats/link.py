@@ -8,14 +8,13 @@ here, many in one system call, and their answers come back over one subscription
 import asyncio
 import itertools
 import re
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from msgspec import Struct
 from nats import errors as nats_errors
-from nats.aio.client import Client
 
+from veredus.bridge.nats.connection import Connection, Sink
 from veredus.bridge.nats.errors import (
     CannotConnect,
     NatsError,
@@ -24,6 +23,7 @@ from veredus.bridge.nats.errors import (
     NotAllowed,
     TimedOut,
 )
+from veredus.bridge.nats.features import features
 from veredus.bridge.nats.login import ReadSecret, login, needs_tls, tls_context
 from veredus.bridge.nats.message import check_size
 from veredus.bridge.settings import NatsSettings
@@ -36,9 +36,6 @@ _PING_S = 2
 _UNANSWERED_PINGS = 2
 _FORBIDDEN = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"', re.IGNORECASE)
 NO_RESPONDERS = b"NATS/1.0 503"
-
-# subject, reply, headers (None: none), data
-Sink: TypeAlias = Callable[[bytes, bytes, bytes | None, bytes], None]
 
 
 class Answer(Protocol):
@@ -57,28 +54,6 @@ class Reply(Struct, frozen=True):
     data: bytes
 
 
-class Features(Struct, frozen=True):
-    """What the server can do beyond 2.9."""
-
-    version: tuple[int, int, int]
-    metadata: bool  # of streams; and compression
-    per_message_ttl: bool
-    atomic_batch: bool
-
-
-def features(version: str) -> Features:
-    """Of a version as the server tells it: ``2.9.10``, ``2.12.0-RC.1``."""
-    numbers = [int(number) for number in re.findall(r"\d+", version.partition("-")[0])[:3]]
-    major, minor, patch = (*numbers, 0, 0, 0)[:3]
-    at = (major, minor)
-    return Features(
-        version=(major, minor, patch),
-        metadata=at >= (2, 10),
-        per_message_ttl=at >= (2, 11),
-        atomic_batch=at >= (2, 12),
-    )
-
-
 class Link:
     """One connection. When it is lost, everything that waits for an answer fails with NatsLost."""
 
@@ -90,7 +65,7 @@ class Link:
         self.max_payload = 0
         self.features = features("0")
         # For what speaks nats-py itself (its micro services). Its exceptions are not ours.
-        self.client = _Client(self._closing, require_tls)
+        self.client = Connection(self._closing, require_tls)
         self._waiting: dict[bytes, Answer] = {}
         self._numbers = itertools.count()
         self._inbox = self.client.new_inbox() + "."
@@ -104,7 +79,8 @@ class Link:
         server = url.rpartition("@")[2].rpartition("//")[2]
         link = cls(server, needs_tls(settings, url))
         options: dict[str, Any] = login(settings, read_secret)
-        options["tls"] = tls_context(settings)
+        if needs_tls(settings, ""):  # else nats-py takes the authorities of the system
+            options["tls"] = tls_context(settings)
         try:
             async with asyncio.timeout(_CONNECT_S):
                 await link._connect(url, options)
@@ -113,6 +89,8 @@ class Link:
             await link.close()
             if isinstance(error, NatsError) or not isinstance(error, Exception):
                 raise
+            if link.client.server_info.get("tls_verify") and settings.tls_cert is None:
+                raise NotAllowed(f"NATS server {server}: it asks for a certificate; set tls_cert") from None
             raise _of_connecting(server, cause) from None
         return link
 
@@ -185,9 +163,7 @@ class Link:
         """Give each message for ``subject`` to ``sink``; the number is for ``ignore``."""
         if self.failure is not None:
             raise self.failure
-        # nats-py's own counter, so that its subscriptions have other numbers.
-        self.client._sid += 1
-        number = self.client._sid
+        number = self.client.new_number()
         self.client.sinks[number] = sink
         self._write(f"SUB {subject} {number}\r\n".encode())
         return number
@@ -278,9 +254,10 @@ class Link:
                     await self.settle()
         finally:
             self.fail("connection closed")
-            with suppress(Exception):
-                async with asyncio.timeout(ANSWER_S):
-                    await self.client.close()
+            if self.client.has_lived:
+                with suppress(Exception):
+                    async with asyncio.timeout(ANSWER_S):
+                        await self.client.close()
             self.client.abort()
 
 
@@ -301,58 +278,6 @@ class _Request:
         if not self.future.done():
             self.future.set_exception(error)
             self.future.exception()  # so that nobody is told of it when nobody waits any more
-
-
-class _Client(Client):
-    """nats-py's client, with subscriptions that are called directly, and an end that does not hang."""
-
-    def __init__(self, closing: Callable[[], None], require_tls: bool) -> None:
-        super().__init__()
-        self.sinks: dict[int, Sink] = {}
-        self.failure: Exception | None = None
-        self._closing = closing
-        self._require_tls = require_tls
-        self._inbox_prefix = bytearray(b"_INBOX")  # else it has none before it connects
-
-    @property
-    def server_info(self) -> dict[str, Any]:
-        return self._server_info
-
-    def write(self, octets: bytes) -> None:
-        if self._transport:
-            self._transport.write(octets)
-
-    def ping(self, pong: "asyncio.Future[Any]") -> None:
-        self._pongs.append(pong)
-        self.write(b"PING\r\n")
-
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        sink = self.sinks.get(sid)
-        if sink is not None:
-            sink(subject, reply, headers, data)
-        else:
-            await super()._process_msg(sid, subject, reply, data, headers)
-
-    def _connect_command(self) -> bytes:
-        """nats-py encrypts when the server offers it, and would else tell the password to anybody."""
-        if self._require_tls and not self._server_info.get("tls_required"):
-            self.failure = nats_errors.Error("the server does not offer TLS")
-            raise self.failure
-        command: bytes = super()._connect_command()
-        return command
-
-    async def _close(self, status: int, do_cbs: bool = True) -> None:
-        """Nothing that waits is sent any more: nobody will wait for its answer."""
-        self._pending, self._pending_data_size = [], 0
-        self._closing()
-        with suppress(OSError):
-            await super()._close(status, do_cbs)
-
-    def abort(self) -> None:
-        """Close the socket now, also when the peer does not read."""
-        writer = getattr(self._transport, "_io_writer", None)
-        if writer is not None:
-            writer.transport.abort()
 
 
 def _said(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """What the push transports share: what they are asked for, what they hear, and how they fail."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
@@ -78,15 +79,20 @@ def translated(url: str) -> Iterator[None]:
     except TimeoutError as error:
         raise TransportError(host, "no answer in time") from error
     except aiohttp.ClientConnectorError as error:
-        raise TransportError(
-            host, f"cannot connect: {error.strerror or error.os_error}", sent=False
-        ) from error
+        raise TransportError(host, f"cannot connect: {_reason(error)}", sent=False) from error
     except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
         raise TransportError(host, "the connection was cut") from error
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
         raise NotOffered(host, f"not a URL that can be used: {url}", sent=False) from error
     except (aiohttp.ClientError, OSError) as error:
         raise TransportError(host, f"{type(error).__name__}: {error}") from error
+
+
+def _reason(error: aiohttp.ClientConnectorError) -> str:
+    """Without the address, which asyncio says instead of what the number means."""
+    if type(error) is aiohttp.ClientConnectorError and error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.os_error.strerror or str(error.os_error)
 
 
 def refusal(url: str, status: int, headers: Mapping[str, str], what: str = "") -> TransportError:

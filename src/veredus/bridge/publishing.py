@@ -1,0 +1,110 @@
+"""How messages get into a stream: made to fit, sent in order, acknowledged; what never gets there is parked."""
+
+import asyncio
+from typing import Literal
+
+import structlog
+from msgspec import Struct
+
+from veredus.bridge.attempts import Attempts, Failed
+from veredus.bridge.dead_letters import DeadLetters
+from veredus.bridge.nats.link import Link
+from veredus.bridge.nats.message import Message as NatsMessage
+from veredus.bridge.nats.objects import About, ObjectStore
+from veredus.bridge.nats.publish import Publisher
+from veredus.bridge.nats.window import Ack
+from veredus.bridge.status import TrackStatus
+from veredus.bridge.wire.change import Op, Source
+from veredus.bridge.wire.dead_letter import DeadLetter
+from veredus.bridge.wire.message import Message
+from veredus.bridge.wire.spill import Spilled, fit
+from veredus.wire.types import Id
+
+log = structlog.get_logger("veredus.bridge")
+
+
+class States(Struct, frozen=True):
+    """The states between which a page of work lies. ``snapshot``: it is no change, but what was there."""
+
+    old: str | None
+    new: str
+    snapshot: bool = False
+
+
+class Item(Struct, frozen=True):
+    """What one message is about."""
+
+    type: str
+    op: Op
+    id: Id
+
+
+class Outlet(Struct, frozen=True, kw_only=True):
+    """Where the messages of one track go; all of one link. ``max_size``: of a message, with its headers."""
+
+    pipeline: Literal["emails", "events"]
+    about: Source
+    link: Link
+    objects: ObjectStore
+    attempts: Attempts
+    letters: DeadLetters
+    status: TrackStatus
+    max_size: int
+
+    def publisher(self) -> Publisher:
+        """A new pipeline: one that failed sends nothing more."""
+        return Publisher(self.link, max_size=self.max_size)
+
+    async def send(self, publisher: Publisher, message: Message) -> "asyncio.Future[Ack]":
+        """Waits for room only, and counts what is acknowledged. Raises what ended the pipeline."""
+        sent = await publisher.send(
+            NatsMessage(message.subject, message.payload, message.headers, message.msg_id)
+        )
+        sent.add_done_callback(self._acknowledged)
+        return sent
+
+    def _acknowledged(self, sent: "asyncio.Future[Ack]") -> None:
+        if not sent.cancelled() and sent.exception() is None:
+            self.status.counts["duplicates" if sent.result().duplicate else "published"] += 1
+
+    async def fitting(self, message: Message) -> Message:
+        """A message as small as NATS wants it; what is too large goes into the object store first.
+
+        Raises BucketFull and other NatsErrors, and TooSmall.
+        """
+        fitted = fit(message, self.max_size)
+        if isinstance(fitted, Spilled):
+            about = About({"Content-Type": "application/json"})
+            await self.objects.put(fitted.object_key, fitted.payload, about, replace=True)
+            self.status.counts["spilled"] += 1
+            return fitted.message
+        return fitted
+
+    async def park(self, item: Item, failed: Failed, states: States) -> None:
+        """Into the dead-letter stream; durable when it returns. Raises NatsError."""
+        error = failed.error
+        log.error(
+            "parked",
+            account=self.about.account_id,
+            type=item.type,
+            id=item.id[:255],
+            error=type(error).__name__,
+            attempts=failed.attempts,
+        )
+        letter = DeadLetter(
+            server=self.about.server,
+            account_id=self.about.account_id,
+            type=item.type,
+            op=item.op,
+            id=item.id,
+            pipeline=self.pipeline,
+            error_type=getattr(error, "type", type(error).__name__),
+            error=str(error),
+            attempts=failed.attempts,
+            first_at=failed.first_at,
+            last_at=failed.last_at,
+            old_state=states.old,
+            new_state=states.new,
+        )
+        await self.letters.park(letter)
+        self.status.counts["parked"] += 1
