@@ -28,6 +28,31 @@ _SPARE = 1024 * 1024
 _EVICTIONS = 3
 
 
+class WrongSize(ValueError):
+    """A download was not as long as its part: a proxy's page of error, perhaps, or half of the blob."""
+
+
+class _Measured:
+    """Counts what is downloaded. Not what the server said is a failure; at the ``last`` attempt only an error
+    in the payload, since a server may count otherwise than it sends, and lose nothing by it."""
+
+    def __init__(self, size: int, *, last: bool) -> None:
+        self._size, self._last = size, last
+        self.error = ""
+
+    async def through(self, octets: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Raises WrongSize at the end."""
+        seen = 0
+        async for chunk in octets:
+            seen += len(chunk)
+            yield chunk
+        if seen != self._size:
+            wrong = f"download: {seen} octets where {self._size} were announced"
+            if not self._last:
+                raise WrongSize(wrong)
+            self.error = wrong
+
+
 class PartStore:
     """Stores parts, ``concurrency`` of the source at a time."""
 
@@ -47,15 +72,18 @@ class PartStore:
         self._slots = asyncio.Semaphore(source.concurrency)
         self._evicting = asyncio.Lock()
 
-    async def store(self, email: JsonObject) -> dict[Id, Outcome]:
-        """What became of each blob. Raises BucketFull, and what reading a blob raises."""
+    async def store(self, email: JsonObject, *, last: bool) -> dict[Id, Outcome]:
+        """What became of each blob. Raises BucketFull, and what reading a blob raises.
+
+        ``last``: it is not tried again, so what comes is kept even if its size is not what the server said.
+        """
         plans = self._generation.parts_of(email, self._settings)
-        work = [self._one(email["id"], plan) for plan in plans]
+        work = [self._one(email["id"], plan, last=last) for plan in plans]
         raw = [self._raw(email)] if self._settings.raw else []
         outcomes = await all_of([*work, *raw])
         return {plan.blob_id: outcome for plan, outcome in zip(plans, outcomes, strict=False)}
 
-    async def _one(self, email: Id, plan: PartPlan) -> Outcome:
+    async def _one(self, email: Id, plan: PartPlan, *, last: bool) -> Outcome:
         if plan.outcome is not None and not (plan.action == "fail" and self._keeps(plan)):
             return plan.outcome
         key = self._generation.object_key(self._source.account, email, plan.blob_id)
@@ -64,8 +92,9 @@ class PartStore:
         async with self._slots:
             if plan.action == "text":
                 return await self._put(key, lambda: plan.text, len(plan.text), about)
-            outcome = await self._put(key, lambda: self._octets(plan), plan.size, about)
-        return replace(outcome, error=plan.error or outcome.error)
+            measured = _Measured(plan.size, last=last)
+            outcome = await self._put(key, lambda: measured.through(self._octets(plan)), plan.size, about)
+        return replace(outcome, error=plan.error or measured.error or outcome.error)
 
     def _keeps(self, plan: PartPlan) -> bool:
         """Generation 1 has no object for a text that the server could not decode, and says so in ``error``.

@@ -97,7 +97,7 @@ class EmailTrack:
             if fetched is None:
                 self._status.counts["vanished"] += 1
                 return []
-            return await self._messages(fetched, states)
+            return await self._messages(fetched, states, last=number >= self._settings.dlq.max_attempts)
 
         try:
             return await self._tools.outlet.attempts.run(attempt)
@@ -106,8 +106,8 @@ class EmailTrack:
             await self._tools.outlet.park(item, failed, states)
             return []
 
-    async def _messages(self, email: JsonObject, states: States) -> list[Message]:
-        outcomes = await self._tools.parts.store(email)
+    async def _messages(self, email: JsonObject, states: States, *, last: bool) -> list[Message]:
+        outcomes = await self._tools.parts.store(email, last=last)
         selection, account = self._tools.selection, self._about.account_id
         message = self._generation.message(
             self._settings.stream.subject_prefix, account, email, outcomes, self._extra(email, states)
