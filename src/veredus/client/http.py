@@ -29,6 +29,7 @@ from veredus.client.errors import (
     TransportError,
     Unauthorized,
 )
+from veredus.client.network import retry_after_s, translated
 
 ATTEMPTS = 4
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 10.0
@@ -152,7 +153,7 @@ class Connection:
                     raise
                 await attempts.another(error)
         try:
-            with _translated(url):
+            with translated(url):
                 yield response
         finally:
             response.release()
@@ -163,7 +164,7 @@ class Connection:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         response = await self._start(method, url, body, headers, redirect=redirect)
         try:
-            with _translated(url):
+            with translated(url):
                 yield response
         finally:
             response.release()
@@ -172,7 +173,7 @@ class Connection:
         self, method: str, url: str, body: Body, headers: Mapping[str, str], *, redirect: bool
     ) -> aiohttp.ClientResponse:
         fields = {**await self.authorization(), **headers}
-        with _translated(url):
+        with translated(url):
             response = await self.session.request(
                 method,
                 URL(url, encoded=True),
@@ -183,7 +184,7 @@ class Connection:
         if response.status < 300 or (redirect and response.status in _REDIRECTING):
             return response
         try:
-            with _translated(url):
+            with translated(url):
                 raise await _refusal(response, url)
         finally:
             response.release()
@@ -223,31 +224,6 @@ class _Attempts:
         return False
 
 
-class _translated:
-    """aiohttp's exceptions become ours."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        host = _host(self._url)
-        match error:
-            case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
-                raise TransportError(host, f"cannot connect: {error}", sent=False) from error
-            case aiohttp.InvalidURL():
-                raise TransportError(host, f"not a URL: {self._url}", sent=False) from error
-            case aiohttp.ClientPayloadError():
-                raise ProtocolError(host, f"the answer ends early: {error}") from error
-            case aiohttp.ServerTimeoutError():
-                raise TransportError(host, "no answer in time") from error
-            case aiohttp.ClientError() | OSError() if not isinstance(error, TimeoutError):
-                raise TransportError(host, f"{type(error).__name__}: {error}") from error
-
-
 def _payload(body: Body) -> Any:
     """What aiohttp sends; of a file object it sends a piece at a time, and lets others run in between."""
     if callable(body):
@@ -260,14 +236,14 @@ def _host(url: str) -> str:
 
 
 async def _read(response: aiohttp.ClientResponse, url: str) -> bytes:
-    with _translated(url):
+    with translated(url):
         return await response.read()
 
 
 async def _refusal(response: aiohttp.ClientResponse, url: str) -> JMAPError:
     """What a status other than success means (§3.6.1)."""
     host, status = _host(url), response.status
-    retry_after_s = _retry_after(response.headers.get("Retry-After"))
+    asked_s = retry_after_s(response.headers)
     if status in (401, 403):
         return Unauthorized(host, f"HTTP {status}: the credentials are refused", status=status)
     problem: dict[str, Any] = {}
@@ -277,7 +253,7 @@ async def _refusal(response: aiohttp.ClientResponse, url: str) -> JMAPError:
             return RequestError(host, problem)
     said = problem.get("detail") or response.reason or ""
     what = f"HTTP {status} for {urlsplit(url).path}: {said}"
-    return TransportError(host, what, status=status, retry_after_s=retry_after_s)
+    return TransportError(host, what, status=status, retry_after_s=asked_s)
 
 
 def _problem(body: bytes) -> dict[str, Any]:
@@ -287,8 +263,3 @@ def _problem(body: bytes) -> dict[str, Any]:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _retry_after(value: str | None) -> float | None:
-    """In seconds; a date is not computed with (the clocks may differ), and so ignored."""
-    return float(value) if value is not None and value.isdecimal() else None

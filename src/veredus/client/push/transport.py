@@ -1,21 +1,19 @@
 """What the push transports share: what they are asked for, what they hear, and how they fail."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from email.utils import parsedate_to_datetime
 from typing import Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
 from msgspec import Struct
 
+from veredus.client import network
 from veredus.client.errors import ProtocolError, TransportError, Unauthorized
 from veredus.client.push.signals import States
 
 # Octets of one message: the states of some ten thousand accounts and types.
 MAX_MESSAGE = 1024 * 1024
-_LONGEST_RETRY_AFTER_S = 3600.0
 
 
 class Timing(Struct, frozen=True):
@@ -70,29 +68,17 @@ class NotOffered(TransportError):
 
 @contextmanager
 def translated(url: str) -> Iterator[None]:
-    """The library's exceptions become ours."""
-    host = urlsplit(url).netloc
+    """As in ``network``; and what a WebSocket's handshake can come to."""
     try:
-        yield
-    except aiohttp.WSServerHandshakeError as error:
-        raise refusal(url, error.status, error.headers or {}, error.message) from error
-    except TimeoutError as error:
-        raise TransportError(host, "no answer in time") from error
-    except aiohttp.ClientConnectorError as error:
-        raise TransportError(host, f"cannot connect: {_reason(error)}", sent=False) from error
-    except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
-        raise TransportError(host, "the connection was cut") from error
-    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
-        raise NotOffered(host, f"not a URL that can be used: {url}", sent=False) from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise TransportError(host, f"{type(error).__name__}: {error}") from error
-
-
-def _reason(error: aiohttp.ClientConnectorError) -> str:
-    """Without the address, which asyncio says instead of what the number means."""
-    if type(error) is aiohttp.ClientConnectorError and error.errno and error.errno > 0:
-        return os.strerror(error.errno)
-    return error.os_error.strerror or str(error.os_error)
+        with network.translated(url):
+            yield
+    except network.NotUsable as error:
+        raise NotOffered(error.host, f"not a URL that can be used: {url}", sent=False) from error
+    except TransportError as error:
+        if isinstance(error.__cause__, aiohttp.WSServerHandshakeError):
+            cause = error.__cause__
+            raise refusal(url, cause.status, cause.headers or {}, cause.message) from cause
+        raise
 
 
 def refusal(url: str, status: int, headers: Mapping[str, str], what: str = "") -> TransportError:
@@ -104,21 +90,9 @@ def refusal(url: str, status: int, headers: Mapping[str, str], what: str = "") -
             parts.netloc, f"HTTP 401 for {parts.path}: the credentials are refused", status=401
         )
     if status in (408, 421, 425, 429) or (status >= 500 and status not in (501, 505)):
-        wait_s = retry_after_s(headers)
+        wait_s = network.retry_after_s(headers)
         return TransportError(parts.netloc, said, status=status, retry_after_s=wait_s, sent=False)
     return NotOffered(parts.netloc, said, status=status, sent=False)
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds (RFC 9110 §10.2.3); a date counts from the server's own Date, our clock may be another."""
-    value = headers.get("Retry-After", "").strip()
-    if value.isdecimal() and len(value) < 10:
-        return min(float(value), _LONGEST_RETRY_AFTER_S)
-    try:
-        wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))
-    except (TypeError, ValueError):
-        return None
-    return min(max(wait.total_seconds(), 0.0), _LONGEST_RETRY_AFTER_S)
 
 
 def not_understood(url: str, what: str) -> ProtocolError:
