@@ -1,7 +1,8 @@
 """One account: waits for its lease, then follows its types until the lease or the link is gone."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
 
 import structlog
 
@@ -12,10 +13,12 @@ from veredus.bridge.emails.fetch import EmailFetch
 from veredus.bridge.emails.parts import PartStore
 from veredus.bridge.emails.select import Rules, Selection
 from veredus.bridge.emails.track import EmailTrack, Tools
+from veredus.bridge.events.follow import Reading, event_follower, event_types
 from veredus.bridge.follower import Follower
-from veredus.bridge.mailboxes import MailboxIndex
+from veredus.bridge.mailboxes import MailboxBucket, MailboxIndex
 from veredus.bridge.nats.errors import Conflict, NatsError, NatsLost
 from veredus.bridge.nats.lease import Lease
+from veredus.bridge.publishing import Outlet
 from veredus.bridge.settings import BridgeSettings
 from veredus.bridge.snapshot import Snapshot
 from veredus.bridge.source import AccountSource
@@ -23,7 +26,7 @@ from veredus.bridge.status import AccountStatus
 from veredus.bridge.streams import Streams, published
 from veredus.bridge.tasks import stop
 from veredus.client.backoff import Backoff
-from veredus.client.errors import JMAPError
+from veredus.client.errors import JMAPError, TransportError
 
 log = structlog.get_logger("veredus.bridge")
 
@@ -42,6 +45,7 @@ class AccountReader:
         self._settings, self._rules, self._source = settings, rules, source
         self._lease, self._status = lease, status
         self._mailboxes = MailboxIndex(source)
+        self._bucket: MailboxBucket | None = None
         self._followers: list[Follower] = []
 
     def look(self, types: Mapping[str, str] | None) -> None:
@@ -49,6 +53,8 @@ class AccountReader:
         for follower in self._followers:
             if types is None or follower.type in types:
                 follower.look()
+        if self._bucket is not None and (types is None or "Mailbox" in types):
+            self._bucket.look()
 
     def begin_anew(self) -> None:
         """Somebody may have asked for a snapshot, or moved a cursor."""
@@ -67,6 +73,7 @@ class AccountReader:
         while True:
             try:
                 await self._lease.acquire(streams.state)
+                backoff.connected()
                 self._status.error = None
                 await self._read(streams, transport)
                 log.warning("lease_lost", account=self._status.id)
@@ -88,19 +95,62 @@ class AccountReader:
     async def _read(self, streams: Streams, transport: str) -> None:
         """Returns when the lease is lost; raises what ends following."""
         await self._mailboxes.refresh()
-        self._followers = [await self._emails(streams, transport)]
+        settings, account = self._settings, self._source.account
+        self._bucket = MailboxBucket(self._mailboxes, streams.mailboxes, account, poll_s=settings.poll_s)
+        self._followers = [await self._emails(streams, transport)] if settings.stream.enabled else []
         self.pause(self._status.paused)
         self._status.active = True
         log.info("reading", account=self._status.id)
-        lost = asyncio.create_task(self._lease.lost.wait())
-        following = [asyncio.create_task(follower.run()) for follower in self._followers]
+        reading = Reading(
+            settings,
+            self._source,
+            streams,
+            self._status,
+            Selection(self._rules, self._mailboxes),
+            transport,
+        )
+        work = [
+            self._bucket.run(),
+            *(follower.run() for follower in self._followers),
+            *(self._events(reading, type) for type in event_types(settings, self._source)),
+        ]
         try:
-            done, _ = await asyncio.wait([lost, *following], return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await self._until_lost(work)
         finally:
             self._status.active = False
-            await stop([lost, *following])
+
+    async def _until_lost(self, work: Sequence[Coroutine[Any, Any, None]]) -> None:
+        """Returns when the lease is lost; raises what ends any of ``work``, which may return before."""
+        lost = asyncio.create_task(self._lease.lost.wait())
+        under_way: set[asyncio.Task[Any]] = {lost, *map(asyncio.create_task, work)}
+        try:
+            while lost in under_way:
+                done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+        finally:
+            await stop(under_way)
+
+    async def _events(self, reading: Reading, type: str) -> None:
+        """Returns when the server has no changes of ``type``. Raises what ends following."""
+        if not await self._has_changes(type):
+            log.warning("type_left_out", account=self._status.id, type=type, reason="it has no changes here")
+            return
+        follower = event_follower(reading, type)
+        follower.pause(self._status.paused)
+        self._followers.append(follower)
+        await follower.run()
+
+    async def _has_changes(self, type: str) -> bool:
+        """Waits until the server says so or so: the other types need not."""
+        backoff = Backoff()
+        while True:
+            try:
+                return await self._source.has_changes(type)
+            except JMAPError as error:
+                asked_s = error.retry_after_s if isinstance(error, TransportError) else None
+                log.warning("waiting", account=self._status.id, type=type, error=str(error))
+                await asyncio.sleep(backoff.next_s(asked_s))
 
     async def _emails(self, streams: Streams, transport: str) -> Follower:
         settings, source, account = self._settings, self._source, self._source.account
@@ -112,19 +162,22 @@ class AccountReader:
             parts=PartStore(
                 source, streams.objects, settings.parts, streams.generation, status, strict=strict
             ),
-            objects=streams.objects,
-            link=streams.link,
-            attempts=Attempts(
-                settings.dlq.max_attempts, source.answers, lambda: status.counts.update(retried=1)
+            outlet=Outlet(
+                pipeline="emails",
+                about=source.about(transport),
+                link=streams.link,
+                objects=streams.objects,
+                attempts=Attempts(
+                    settings.dlq.max_attempts, source.answers, lambda: status.counts.update(retried=1)
+                ),
+                letters=DeadLetters(streams.link, settings.dlq),
+                status=status,
+                max_size=streams.max_size,
             ),
-            letters=DeadLetters(streams.link, settings.dlq),
             selection=selection,
-            max_size=streams.max_size,
             snapshot=Snapshot(source, streams.state, "emails", settings.snapshot),
         )
         known = await published(streams.link, settings, account)
-        track = EmailTrack(settings, source.about(transport), streams.generation, tools, status, known)
+        track = EmailTrack(settings, streams.generation, tools, known)
         cursor = email_cursor(streams.cursors, account)
-        return Follower(
-            source, track, cursor, status, poll_s=settings.poll_s, asked=tools.snapshot.is_asked
-        )
+        return Follower(source, track, cursor, status, poll_s=settings.poll_s, asked=tools.snapshot.is_asked)

@@ -21,6 +21,8 @@ T = TypeVar("T")
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
 # What ends the work of all items: nobody knows whether the next one would fare better.
 _OF_ALL = (NatsLost, Conflict, Unavailable, TimedOut, StreamFull, Unauthorized)
+# The last three: a record that is not as its RFC says. One such must not end the work of all the others.
+_OF_AN_ITEM = (JMAPError, NatsError, ValueError, TypeError, LookupError, AttributeError)
 
 
 class Unreachable(Exception):
@@ -53,7 +55,7 @@ class Attempts:
             attempt += 1
             try:
                 return await action(attempt)
-            except (JMAPError, NatsError, ValueError) as error:
+            except _OF_AN_ITEM as error:
                 if isinstance(error, _OF_ALL) and not isinstance(error, BucketFull):
                     raise
                 if isinstance(error, TransportError) and not await self._probe():

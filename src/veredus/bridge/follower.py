@@ -16,6 +16,7 @@ from veredus.bridge.cursor import Cursor
 from veredus.bridge.nats.errors import Conflict, NatsError, NatsLost
 from veredus.bridge.source import AccountSource, CannotCalculate
 from veredus.bridge.status import TrackStatus
+from veredus.bridge.tasks import stop
 from veredus.client.backoff import Backoff
 from veredus.client.errors import JMAPError, ProtocolError, TransportError
 from veredus.client.results import Changes
@@ -68,6 +69,7 @@ class Follower:
         self._wake = asyncio.Event()
         self._running = asyncio.Event()
         self._running.set()
+        self._pausing = asyncio.Event()
 
     def look(self) -> None:
         """Something may have changed."""
@@ -80,10 +82,12 @@ class Follower:
         self.look()
 
     def pause(self, paused: bool) -> None:
-        """Stop after the page that is being worked on, or go on."""
+        """Stop after the page of changes that is being worked on, or go on; a snapshot is interrupted."""
         if paused:
             self._running.clear()
+            self._pausing.set()
         else:
+            self._pausing.clear()
             self._running.set()
 
     async def run(self) -> None:
@@ -101,7 +105,8 @@ class Follower:
             else:
                 backoff.reset()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), self._poll_s)
+                    async with asyncio.timeout(self._poll_s):  # wait_for may swallow a cancellation
+                        await self._wake.wait()
 
     async def _wait_after(self, error: Exception, backoff: Backoff) -> None:
         """Nothing is lost: the cursor stands where it stood."""
@@ -151,6 +156,19 @@ class Follower:
 
     async def _begin(self, old_state: str | None) -> str:
         log.info("begins_anew", account=self._source.account, type=self._track.type, old_state=old_state)
-        state = await self._track.begin(old_state)
+        state = None
+        while state is None:
+            await self._running.wait()
+            state = await self._begin_unless_paused(old_state)
         await self._cursor.save(state)
         return state
+
+    async def _begin_unless_paused(self, old_state: str | None) -> str | None:
+        """None: it was interrupted, and goes on where it was when it is called again."""
+        beginning = asyncio.create_task(self._track.begin(old_state))
+        pausing = asyncio.create_task(self._pausing.wait())
+        try:
+            await asyncio.wait([beginning, pausing], return_when=asyncio.FIRST_COMPLETED)
+            return beginning.result() if beginning.done() else None
+        finally:
+            await stop([beginning, pausing])

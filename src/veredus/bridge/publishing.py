@@ -1,13 +1,13 @@
-"""How messages get into a stream: made to fit, sent in order, acknowledged; what never gets there is parked."""
+"""How messages get into a stream: made to fit, in order, acknowledged; what never gets there is parked."""
 
 import asyncio
-from typing import Literal
+from typing import Literal, Protocol
 
 import structlog
 from msgspec import Struct
 
 from veredus.bridge.attempts import Attempts, Failed
-from veredus.bridge.dead_letters import DeadLetters
+from veredus.bridge.dead_letters import Parking
 from veredus.bridge.nats.link import Link
 from veredus.bridge.nats.message import Message as NatsMessage
 from veredus.bridge.nats.objects import About, ObjectStore
@@ -24,11 +24,15 @@ log = structlog.get_logger("veredus.bridge")
 
 
 class States(Struct, frozen=True):
-    """The states between which a page of work lies. ``snapshot``: it is no change, but what was there."""
+    """The states between which a page of work lies. ``snapshot``: it is no change, but what was there.
+
+    ``run``: which snapshot it belongs to, where another at the same state is to be told, too.
+    """
 
     old: str | None
     new: str
     snapshot: bool = False
+    run: str = ""
 
 
 class Item(Struct, frozen=True):
@@ -39,6 +43,14 @@ class Item(Struct, frozen=True):
     id: Id
 
 
+class Letters(Protocol):
+    """Where what is parked goes."""
+
+    async def park(self, letter: DeadLetter) -> object:
+        """Durable when it returns. Raises NatsError."""
+        ...
+
+
 class Outlet(Struct, frozen=True, kw_only=True):
     """Where the messages of one track go; all of one link. ``max_size``: of a message, with its headers."""
 
@@ -47,7 +59,7 @@ class Outlet(Struct, frozen=True, kw_only=True):
     link: Link
     objects: ObjectStore
     attempts: Attempts
-    letters: DeadLetters
+    letters: Parking
     status: TrackStatus
     max_size: int
 
@@ -60,12 +72,18 @@ class Outlet(Struct, frozen=True, kw_only=True):
         sent = await publisher.send(
             NatsMessage(message.subject, message.payload, message.headers, message.msg_id)
         )
-        sent.add_done_callback(self._acknowledged)
+        op = message.headers.get("Jmap-Op", "created")  # compat.strict has none, and only what is created
+        sent.add_done_callback(lambda done: self._acknowledged(done, op))
         return sent
 
-    def _acknowledged(self, sent: "asyncio.Future[Ack]") -> None:
-        if not sent.cancelled() and sent.exception() is None:
-            self.status.counts["duplicates" if sent.result().duplicate else "published"] += 1
+    def _acknowledged(self, sent: "asyncio.Future[Ack]", op: str) -> None:
+        if sent.cancelled() or sent.exception() is not None:
+            return
+        if sent.result().duplicate:
+            self.status.counts["duplicates"] += 1
+        else:
+            self.status.counts.update({"published": 1, f"published.{op}": 1})
+        self.status.progressed()
 
     async def fitting(self, message: Message) -> Message:
         """A message as small as NATS wants it; what is too large goes into the object store first.

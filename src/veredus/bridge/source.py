@@ -2,12 +2,18 @@
 
 from collections.abc import AsyncIterator, Sequence
 
+import structlog
+
+from veredus.bridge.accounts import require
 from veredus.bridge.wire.change import Source
 from veredus.client.client import Client
-from veredus.client.errors import JMAPError, MethodError
+from veredus.client.errors import JMAPError, MethodError, NotSupported
 from veredus.client.results import Changes
 from veredus.wire.types import Id, JsonObject
 
+log = structlog.get_logger("veredus.bridge")
+# A type that the server, or this account, does not have (RFC 8620 §3.6.2).
+_NO_METHOD = ("unknownMethod", "unknownCapability", "accountNotSupportedByMethod")
 # Changes in one page: small enough that a crash repeats little, large enough that requests cost little.
 PAGE = 200
 
@@ -24,8 +30,9 @@ class AccountSource:
         self.concurrency = concurrency
 
     def about(self, transport: str) -> Source:
-        """What events say of where they are from."""
+        """What events say of where they are from. Raises NoAccount when the session has it no more."""
         host = self.client.host
+        require(self.client.session, self.account)
         name = self.client.session.accounts[self.account].name
         return Source(server=host, account_id=self.account, account_name=name, transport=transport)
 
@@ -66,6 +73,33 @@ class AccountSource:
                 got = batch.get(type, ids[at : at + self.most], properties)
             by_id.update((record.id, record.json) for record in got.list)
         return [by_id[id] for id in ids if id in by_id]
+
+    async def all(self, type: str) -> list[JsonObject]:
+        """All records of a type of which there are few; none, and a line in the log, where the server will
+        not give so many at once, nor list them."""
+        try:
+            got = await self.client.get(type, None, account=self.account)
+        except MethodError as error:
+            if error.type not in ("requestTooLarge", *_NO_METHOD):
+                raise
+            log.warning("too_many_for_snapshot", account=self.account, type=type, error=error.type)
+            return []
+        return [record.json for record in got.list]
+
+    async def has_changes(self, type: str) -> bool:
+        """Whether the server has Foo/changes for ``type``, in this account."""
+        try:
+            state = await self.state(type)
+            async with self.client.batch(self.account) as batch:
+                batch.changes(type, state, max_changes=1)
+        except NotSupported:
+            return False
+        except MethodError as error:
+            if error.type in _NO_METHOD:
+                return False
+            if error.type != "cannotCalculateChanges":
+                raise
+        return True
 
     async def answers(self) -> bool:
         """Whether the server answers at all."""

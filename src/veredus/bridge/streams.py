@@ -22,22 +22,26 @@ _TAIL = 10_000
 
 
 class Streams(Struct, frozen=True):
-    """What a bridge writes to, on one link. ``max_size``: of a message for the stream of Emails."""
+    """What a bridge writes to, on one link. ``max_size``: of a message for the stream of Emails,
+    ``event_size``: of one for that of events. ``before`` and ``mailboxes``: None where none is wanted."""
 
     link: Link
     generation: Generation
     max_size: int
+    event_size: int
     objects: ObjectStore
     cursors: KeyValue
     state: KeyValue
+    before: KeyValue | None = None
+    mailboxes: KeyValue | None = None
 
 
 def wanted(settings: BridgeSettings) -> list[tuple[Resource, bool]]:
     """What there must be, and whether somebody else manages it. Raises BadName, Misconfigured."""
     stream, events, dlq, parts = settings.stream, settings.events, settings.dlq, settings.parts
+    buckets = [settings.cursor_bucket, settings.state_bucket, *filter(None, _optional(settings))]
     found = [
-        (resources.key_value(settings.cursor_bucket, replicas=settings.replicas), False),
-        (resources.key_value(settings.state_bucket, replicas=settings.replicas), False),
+        *((resources.key_value(bucket, replicas=settings.replicas), False) for bucket in buckets),
         (
             resources.object_store(
                 parts.bucket, ttl_s=stream.max_age_s, max_bytes=parts.max_bytes, replicas=settings.replicas
@@ -70,24 +74,35 @@ def wanted(settings: BridgeSettings) -> list[tuple[Resource, bool]]:
     return found
 
 
+def _optional(settings: BridgeSettings) -> tuple[str | None, str | None]:
+    """The buckets of old values and of Mailboxes; None: not wanted."""
+    events = settings.events
+    before = events.state_bucket if events.enabled and events.before == "kv" else None
+    return before, settings.mailboxes_bucket
+
+
 async def open_streams(link: Link, settings: BridgeSettings) -> Streams:
     """Make or find everything. Raises Misconfigured and other NatsErrors."""
-    limit = link.max_payload
+    limits: dict[str, int] = {}
     for resource, managed in wanted(settings):
         info = await (resources.look_up if managed else resources.ensure)(link, resource)
         own = int(info.config.get("max_msg_size", -1))
-        if resource.name == settings.stream.name and own > 0:
-            limit = min(limit, own)
+        limits[resource.name] = min(link.max_payload, own) if own > 0 else link.max_payload
+    limit = limits.get(settings.stream.name, link.max_payload)
     await _check_routes(link, settings)
     generation = Generation.of(await _wire(link, settings))
     log.info("streams_ready", server=link.server, wire=generation.name, max_size=limit)
+    before, mailboxes = (KeyValue(link, name) if name else None for name in _optional(settings))
     return Streams(
         link,
         generation,
         limit,
+        limits.get(settings.events.name, link.max_payload),
         ObjectStore(link, settings.parts.bucket),
         KeyValue(link, settings.cursor_bucket),
         KeyValue(link, settings.state_bucket),
+        before,
+        mailboxes,
     )
 
 

@@ -5,6 +5,8 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+# A cancellation can be lost (see ``check_cancelled``); longer than any work takes to end in good order.
+_AGAIN_S = 10.0
 
 
 async def all_of(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -22,6 +24,19 @@ async def all_of(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 async def stop(tasks: Iterable["asyncio.Task[Any]"]) -> None:
     """Cancel what still runs, and wait until it has ended; what it raises then is of no interest."""
     tasks = list(tasks)
-    for task in tasks:
-        task.cancel()
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_AGAIN_S)
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def check_cancelled() -> None:
+    """Raise the CancelledError that somebody else has swallowed.
+
+    ``wait_for`` of Python 3.11, which nats-py uses, does when what it waits for ends at the same moment.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -12,7 +12,7 @@ from nats.js.client import JetStreamContext
 
 from bridge.nats.servers import Server, linked
 from veredus.bridge.nats import eviction
-from veredus.bridge.nats.errors import BucketFull, Corrupt, Missing, NatsLost
+from veredus.bridge.nats.errors import BucketFull, Corrupt, Missing, NatsLost, TimedOut
 from veredus.bridge.nats.eviction import Evicted, evict_oldest
 from veredus.bridge.nats.jetstream import last_message, purge, stream_info
 from veredus.bridge.nats.link import Link
@@ -177,6 +177,42 @@ async def test_the_oldest_make_room(link: Link) -> None:
     assert [number for number in range(9) if await store.info(f"{number}") is not None] == [4, 5, 6, 7, 8]
     with pytest.raises(BucketFull, match="over max_bytes 1048576"):
         await evict_oldest(store, 1 << 20)
+
+
+async def test_many_at_once_make_room_for_themselves(server: Server, link: Link) -> None:
+    store = await made(link, 1 << 20)
+    for number in range(10):
+        await store.put(f"old{number}", bytes(90_000))
+
+    async def put(one: ObjectStore, name: str) -> None:
+        for _ in range(20):
+            try:
+                await one.put(name, name.encode() * 10_000)
+            except BucketFull:
+                await evict_oldest(one, 100_000)
+            else:
+                return
+        raise AssertionError(name)
+
+    async with linked(server) as second:
+        other = ObjectStore(second, "parts")
+        await asyncio.gather(*(put(one, f"new{n}") for n in range(4) for one in (store, other)))
+    assert [await store.get(f"new{n}") for n in range(4)] == [b"new%d" % n * 10_000 for n in range(4)]
+    assert await store.info("old0") is None
+
+
+async def test_a_put_that_takes_too_long_leaves_nothing(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("veredus.bridge.nats.objects.LONGEST_PUT_S", 0.2)
+
+    async def source() -> AsyncIterator[bytes]:
+        yield bytes(5 * CHUNK)
+        await asyncio.Event().wait()
+
+    with pytest.raises(TimedOut, match=r"'x' took over 0\.2 s"):
+        await store.put("x", source())
+    assert await messages(store) == 0
 
 
 async def test_chunks_of_the_dead_make_room_first(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,16 @@
 """Messages into a stream: complete, in order, and refused clearly."""
 
 import asyncio
-from contextlib import suppress
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bridge.nats.servers import Server, linked, running
+from bridge.nats.servers import Server, linked, no_secret, running
+from veredus.bridge.nats.connect import connect
 from veredus.bridge.nats.errors import (
     BadName,
     NatsError,
@@ -23,7 +26,7 @@ from veredus.bridge.nats.message import Message, covers, decoded_headers, encode
 from veredus.bridge.nats.publish import Publisher
 from veredus.bridge.nats.resources import ensure, stream
 from veredus.bridge.nats.window import Window
-from veredus.bridge.settings import Secret
+from veredus.bridge.settings import NatsSettings, Secret
 
 MAIL = stream("MAIL", "mail", max_age_s=3600, max_bytes=1 << 30, dedup_window_s=600)
 
@@ -222,6 +225,43 @@ async def test_an_acknowledgement_that_does_not_come_ends_the_link(mail: Link) -
     with pytest.raises(NatsLost, match=r"no acknowledgement from JetStream in 0\.2 s"):
         await future
     assert mail.lost.is_set()
+
+
+async def test_a_slow_line_is_no_fault(server: Server, mail: Link) -> None:
+    """Each acknowledgement is late, but one comes after the other; and a request does not stand behind all."""
+    async with slow_line(server.port, octets_s=1 << 20) as port:
+        link = await connect(NatsSettings(url=f"nats://127.0.0.1:{port}"), no_secret)
+        publisher = Publisher(link, answer_s=0.5)
+        sending = [asyncio.create_task(publisher.send(numbered(at, 100_000))) for at in range(30)]
+        await asyncio.wait_for(stream_info(link, "MAIL"), 5)
+        await asyncio.gather(*sending)
+        await publisher.drain()
+        await link.close()
+    assert await numbers(mail) == list(range(30))
+
+
+@asynccontextmanager
+async def slow_line(port: int, octets_s: int) -> AsyncIterator[int]:
+    """A port that passes on to ``port``, at most so much in a second."""
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, slowly: bool) -> None:
+        while piece := await reader.read(1 << 15):
+            writer.write(piece)
+            await writer.drain()
+            if slowly:
+                await asyncio.sleep(len(piece) / octets_s)
+        writer.close()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        to_reader, to_writer = await asyncio.open_connection("127.0.0.1", port)
+        with suppress(ConnectionError):
+            await asyncio.gather(carry(reader, to_writer, True), carry(to_reader, writer, False))
+
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 15)
+    listening.bind(("127.0.0.1", 0))
+    async with await asyncio.start_server(accept, sock=listening, limit=1 << 15):
+        yield listening.getsockname()[1]
 
 
 async def test_a_killed_server_loses_nothing_that_was_acknowledged(server: Server) -> None:

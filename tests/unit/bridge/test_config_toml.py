@@ -358,12 +358,12 @@ def test_two_servers_written_to_one_place_are_warned_of() -> None:
     findings = Findings()
     assert len(read_bridges({"bridge": [one, two]}, findings)) == 2
     assert findings.warnings == [
-        'bridge "two": stream.name and state_bucket as in "one": if their servers have accounts of the same id, '
+        'bridge "two": stream.name and state_bucket and mailboxes_bucket as in "one": if their servers have accounts of the same id, '
         "these are taken for one"
     ]
     for apart in (
         {"nats": {"url": "nats://elsewhere"}},
-        {"stream": {"name": "S", "subject_prefix": "s"}, "state_bucket": "T"},
+        {"stream": {"name": "S", "subject_prefix": "s"}, "state_bucket": "T", "mailboxes_bucket": "M"},
     ):
         findings = Findings()
         read_bridges({"bridge": [one, two | apart]}, findings)

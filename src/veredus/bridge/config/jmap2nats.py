@@ -53,6 +53,7 @@ def read_settings(path: Path, root: Mapping[str, object], findings: Findings) ->
         cursor=CursorSettings(bucket=cursor.text("bucket") or _cursor_bucket(stream.name)),
         snapshot=SnapshotSettings(limit=file.get("backfill_limit", fields.whole, 100)),
         replicas=file.get("jetstream_replicas", fields.whole, 1),
+        mailboxes_bucket=None,  # nothing that jmap2nats would not need, beyond what loses nothing
         # Two configurations on one NATS have two streams: what each remembers must be apart, too.
         state_bucket="JMAP_BRIDGE" if stream.name == "JMAP_EMAILS" else _bucket(f"{stream.name}_BRIDGE"),
         dlq=DlqSettings(

@@ -60,8 +60,13 @@ def _warning(first: BridgeSettings, second: BridgeSettings) -> str:
     both = {
         "stream.name": (first.stream.name, second.stream.name),
         "state_bucket": (first.state_bucket, second.state_bucket),
+        "mailboxes_bucket": (first.mailboxes_bucket, second.mailboxes_bucket),
+        "events.state_bucket": (
+            first.events.state_bucket if first.events.enabled else None,
+            second.events.state_bucket if second.events.enabled else "",
+        ),
     }
-    shared = " and ".join(key for key, (one, other) in both.items() if one == other)
+    shared = " and ".join(key for key, (one, other) in both.items() if one == other and one is not None)
     return shared and (
         f"{shared} as in {shown(first.name)}: if their servers have accounts of the same id, "
         "these are taken for one"

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from veredus.bridge.settings import BridgeSettings
 from veredus.bridge.source import AccountSource
+from veredus.bridge.wire.values import octets as octets_of
 from veredus.client.errors import JMAPError, TransportError, Unauthorized
 from veredus.wire.types import Id, JsonObject
 
@@ -93,7 +94,7 @@ class EmailFetch:
         group: list[Id] = []
         octets = 0
         for head in heads:
-            size = max(_LEAST_OCTETS, head.get("size") or 0)
+            size = max(_LEAST_OCTETS, octets_of(head.get("size")))
             if group and (octets + size > self._octets or len(group) == self._source.most):
                 yield group
                 group, octets = [], 0

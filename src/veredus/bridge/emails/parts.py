@@ -138,8 +138,10 @@ class PartStore:
                 return Outcome(skipped=True)
             case "park":
                 raise error
+        # Of a small bucket the room beyond the part must not be more than there is.
+        wanted = min(size + _SPARE, max(size, self._settings.max_bytes // 2))
         async with self._evicting:
-            evicted = await evict_oldest(self._objects, size + _SPARE)
+            evicted = await evict_oldest(self._objects, wanted)
         self._status.counts["parts_evicted"] += evicted.objects
         log.warning(
             "parts_evicted", bucket=self._objects.bucket, objects=evicted.objects, octets=evicted.octets

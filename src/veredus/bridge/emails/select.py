@@ -42,8 +42,8 @@ def rules(filter: FilterSettings, routes: tuple[RouteSettings, ...]) -> Rules:
 
 
 class Selection:
-    """Decides for one account. A rule that names a Mailbox which is not there (any more) loses nothing:
-    it includes everything, excludes nothing and routes nothing."""
+    """Decides for one account. A rule that names a Mailbox which is not there (any more), or meets a value
+    that it cannot read, loses nothing: it includes everything, excludes nothing and routes nothing."""
 
     def __init__(self, rules: Rules, mailboxes: MailboxIndex) -> None:
         self._rules, self._mailboxes = rules, mailboxes
@@ -85,4 +85,7 @@ class Selection:
             return match(node, email, Context(self._mailboxes.search, datetime.now(UTC)))
         except UnknownMailbox as error:
             log.warning("rule_undecided", reason=str(error))
-            return undecided
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            # A value that is not of the type that RFC 8621 gives it; the error may quote it, so it is not told.
+            log.warning("rule_undecided", email=email.get("id"), reason=type(error).__name__)
+        return undecided

@@ -13,7 +13,7 @@ from veredus.bridge.emails.parts import PartStore
 from veredus.bridge.emails.select import Selection
 from veredus.bridge.publishing import Item, Outlet, States
 from veredus.bridge.settings import BridgeSettings
-from veredus.bridge.snapshot import Snapshot
+from veredus.bridge.snapshot import Progress, Snapshot
 from veredus.bridge.tasks import stop
 from veredus.bridge.wire import extra
 from veredus.bridge.wire.change import Change
@@ -53,8 +53,8 @@ class EmailTrack:
         return ["id", "size", *self._tools.selection.properties]
 
     async def begin(self, old_state: str | None) -> str:
-        async def take(page: Sequence[JsonObject], state: str) -> None:
-            await self.publish(page, States(None, state, snapshot=True))
+        async def take(page: Sequence[JsonObject], progress: Progress) -> None:
+            await self.publish(page, States(None, progress.state, snapshot=True))
 
         return await self._tools.snapshot.run(old_state, self.properties, take)
 

@@ -73,7 +73,9 @@ async def connect_forever(
             if loop.time() - began >= _GOOD_S:
                 bound = _FIRST_BOUND_S
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), random.uniform(0, bound))  # noqa: S311 - no secret
+            # Not wait_for, which may swallow a cancellation.
+            async with asyncio.timeout(random.uniform(0, bound)):  # noqa: S311 - no secret
+                await stop.wait()
         bound = min(bound * 2, _LAST_BOUND_S)
 
 

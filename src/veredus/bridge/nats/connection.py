@@ -44,11 +44,18 @@ class Connection(Client):
         if self._transport:
             self._transport.write(octets)
 
+    @property
+    def buffered(self) -> int:
+        """Octets written that the operating system has not taken."""
+        writer = getattr(self._transport, "_io_writer", None)
+        return 0 if writer is None else writer.transport.get_write_buffer_size()
+
     def ping(self, pong: "asyncio.Future[Any]") -> None:
         self._pongs.append(pong)
         self.write(b"PING\r\n")
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        self._pings_outstanding = 0  # whoever speaks is alive, even if its PONG stands behind much else
         sink = self.sinks.get(sid)
         if sink is not None:
             sink(subject, reply, headers, data)

@@ -63,8 +63,8 @@ async def evict_oldest(store: ObjectStore, octets_needed: int) -> Evicted:
 async def _evict(store: ObjectStore, meta: Stored, evicted: Evicted) -> Evicted:
     """The meta message goes first: a reader shall find the whole object or none."""
     info = read_info(meta.data, store.bucket)
-    await delete_message(store.link, store.stream, meta.sequence)
-    if info.deleted:
+    was_there = await delete_message(store.link, store.stream, meta.sequence)
+    if info.deleted or not was_there:
         return evicted
     await purge(store.link, store.stream, store.chunks_of(info.nuid))
     return Evicted(evicted.objects + 1, evicted.octets + info.size, evicted.orphans)

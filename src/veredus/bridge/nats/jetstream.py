@@ -16,7 +16,7 @@ from veredus.bridge.nats.message import decoded_headers
 
 Json: TypeAlias = dict[str, Any]
 _API = "$JS.API."
-_NO_SUCH_SEQUENCE = 10057
+_NO_SUCH_SEQUENCE = 10043
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -87,8 +87,9 @@ async def delete_message(link: Link, stream: str, sequence: int) -> bool:
     try:
         request = {"seq": sequence, "no_erase": True}
         await call(link, f"STREAM.MSG.DELETE.{stream}", request, f"stream {stream}")
-    except (Missing, Refused) as error:
-        if isinstance(error, Refused) and error.code != _NO_SUCH_SEQUENCE:
+    except Refused as error:
+        # The second is what 2.9 says.
+        if error.code != _NO_SUCH_SEQUENCE and "no message found" not in str(error):
             raise
         return False
     return True

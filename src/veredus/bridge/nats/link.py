@@ -71,6 +71,7 @@ class Link:
         self._inbox = self.client.new_inbox() + "."
         self._forbidden: str | None = None
         self._out: list[bytes] = []
+        self._waiting_octets = 0  # of _out
         self._loop = asyncio.get_running_loop()
 
     @classmethod
@@ -177,13 +178,20 @@ class Link:
         """A subject that nobody else knows."""
         return self.client.new_inbox()
 
+    @property
+    def unsent(self) -> int:
+        """Octets that the operating system has not yet taken."""
+        return self._waiting_octets + self.client.buffered
+
     def _write(self, *parts: bytes) -> None:
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.extend(parts)
+        self._waiting_octets += sum(map(len, parts))
 
     def _flush(self) -> None:
         out, self._out = self._out, []
+        self._waiting_octets = 0
         if out and self.failure is None:
             self.client.write(b"".join(out))
 

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 from nats.nuid import NUID
 
-from veredus.bridge.nats.errors import BucketFull, Conflict, Corrupt, Missing, NatsError, StreamFull
+from veredus.bridge.nats.errors import BucketFull, Conflict, Corrupt, Missing, NatsError, StreamFull, TimedOut
 from veredus.bridge.nats.jetstream import last_message, purge
 from veredus.bridge.nats.link import Link
 from veredus.bridge.nats.message import EXPECTED_SEQUENCE, ROLLUP, check_bucket, encoded_headers, folded
@@ -99,8 +99,9 @@ class ObjectStore:
         """
         nuid = self._nuid.next().decode()
         sent: list[asyncio.Future[Ack]] = []
+        deadline = asyncio.timeout(LONGEST_PUT_S)
         try:
-            async with asyncio.timeout(LONGEST_PUT_S):
+            async with deadline:
                 octets, digest = await self._send_chunks(self.chunks_of(nuid), data, sent)
                 info = ObjectInfo(
                     name=name,
@@ -120,6 +121,10 @@ class ObjectStore:
             await self._remove_chunks(nuid, sent)
             if isinstance(error, StreamFull):
                 raise BucketFull(f"object store {self.bucket} is full: {error}") from None
+            if deadline.expired():
+                raise TimedOut(
+                    f"object store {self.bucket}: {name!r} took over {LONGEST_PUT_S:g} s"
+                ) from None
             raise
         if there is None:
             return Put(info, True)

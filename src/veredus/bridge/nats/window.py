@@ -12,6 +12,10 @@ from veredus.bridge.nats.errors import NatsError, NoStream, Refused, of_jetstrea
 from veredus.bridge.nats.link import ANSWER_S, NO_RESPONDERS, Link
 
 MESSAGES, OCTETS = 256, 8 * 1024 * 1024
+# What the system has not taken from us yet.
+UNSENT = 1024 * 1024
+# An acknowledgement may take so many times longer when others come meanwhile.
+_LATE = 12
 
 
 class Ack(Struct, frozen=True):
@@ -44,8 +48,9 @@ class Window:
     ``ordered``: the first failure is that of all later messages, too, and nothing more is sent: whoever
     wants order begins again with a new window. Earlier messages may still be acknowledged.
 
-    An acknowledgement that does not come within ``answer_s`` is the end of the link: nobody knows any more
-    what is stored, and later messages must not overtake.
+    When no acknowledgement comes for ``answer_s``, that is the end of the link: nobody knows any more what is
+    stored, and later messages must not overtake. One that is late while others come, as on a slow line, is
+    waited for longer.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class Window:
         self._sending = asyncio.Lock()  # first come, first served
         self._room: asyncio.Future[None] | None = None
         self._watch: asyncio.TimerHandle | None = None
+        self._heard_at = 0.0
 
     async def send(self, subject: str, body: bytes, headers: bytes = b"") -> "asyncio.Future[Ack]":
         """Returns when it is on its way, which waits for room. The future raises what ``of_jetstream`` makes,
@@ -105,13 +111,17 @@ class Window:
             raise self.failure
 
     def _has_room(self, size: int) -> bool:
-        """A message that is larger than the whole window goes alone."""
-        return self._count == 0 or (self._count < self._messages and self._size + size <= self._octets)
+        """A message that is larger than the whole window goes alone. What waits in this process is kept
+        short, so that on a slow line a renewal of the lease does not stand behind megabytes."""
+        return self._count == 0 or (
+            self._count < self._messages and self._size + size <= self._octets and self.link.unsent < UNSENT
+        )
 
     def answered(self, size: int) -> None:
         """One message less is under way."""
         self._count -= 1
         self._size -= size
+        self._heard_at = self._loop.time()
         under_way = self._under_way
         while under_way and under_way[0].future.done():
             under_way.popleft()
@@ -135,7 +145,9 @@ class Window:
         self._watch = None
         if not self._under_way or self.link.failure is not None:
             return
-        left = self._under_way[0].sent_at + self._answer_s - self._loop.time()
+        sent_at = self._under_way[0].sent_at
+        until = min(max(sent_at, self._heard_at) + self._answer_s, sent_at + _LATE * self._answer_s)
+        left = until - self._loop.time()
         if left <= 0:
             self.link.fail(f"no acknowledgement from JetStream in {self._answer_s:g} s")
         else:
