@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 ARGS   ?=
 
-.PHONY: setup dev test check fix docs bench bench-push bench-bridge fuzz lock clean help
+.PHONY: setup dev test check fix docs bench bench-push bench-bridge demo fuzz lock clean help
 .DEFAULT_GOAL := help
 
 help:    ## list the targets
@@ -26,6 +26,9 @@ $(STAMP): requirements-dev.lock pyproject.toml
 
 dev: setup ## the server on 127.0.0.1:8580 with demo accounts; ARGS='--ephemeral' and others go to it
 	$(BIN)/veredus dev $(ARGS)
+
+demo: setup ## server, nats-server, bridge and a consumer: mail as events; ARGS=--once ends by itself
+	$(BIN)/python -m tools.demo $(ARGS)
 
 test: setup ## every test that needs no outside service; ARGS='-k name' and others go to pytest
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)

@@ -56,6 +56,7 @@ def test_the_first_generation_is_read_with_its_token_in_the_file() -> None:
     assert loaded.warnings == []
     assert only(loaded) == BridgeSettings(
         name="jmap2nats",
+        mailboxes_bucket=None,
         jmap=JmapSettings(
             url="https://api.fastmail.com/jmap/session",
             token=Secret(file=GENERATIONS / "0a.json", member="jmap.token"),
@@ -85,6 +86,7 @@ def test_the_second_generation_is_read_as_its_chart_renders_it() -> None:
     assert loaded.warnings == []
     assert only(loaded) == BridgeSettings(
         name="jmap2nats",
+        mailboxes_bucket=None,
         jmap=JmapSettings(
             url="https://api.fastmail.com/jmap/session",
             token=Secret(file=Path("/etc/jmap2nats/secrets/token")),
@@ -103,6 +105,7 @@ def test_the_third_generation_is_read_and_what_nats_refuses_is_mended() -> None:
     ]
     assert only(loaded) == BridgeSettings(
         name="jmap2nats",
+        mailboxes_bucket=None,
         jmap=JmapSettings(
             url="https://api.fastmail.com/jmap/session",
             token=Secret(file=Path("/etc/jmap2nats/secrets/token")),
@@ -130,6 +133,7 @@ def test_the_defaults_are_those_of_jmap2nats(loaded: Write) -> None:
     settings = only(loaded())
     assert settings == BridgeSettings(
         name="jmap2nats",
+        mailboxes_bucket=None,
         jmap=JmapSettings(url="https://jmap.example/session", token=Secret(file=Path("/token"))),
     )
     assert settings.wire == "auto"
