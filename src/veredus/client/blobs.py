@@ -11,7 +11,8 @@ import aiohttp
 import msgspec
 
 from veredus.client.errors import LimitError, ProtocolError
-from veredus.client.http import Body, Connection
+from veredus.client.http import Body, Connection, read
+from veredus.client.network import translated
 from veredus.client.results import Uploaded
 from veredus.client.session import Session
 from veredus.client.templates import download_url, upload_url
@@ -25,18 +26,23 @@ Data: TypeAlias = bytes | Path | AsyncIterator[bytes]
 class Download:
     """A blob on its way. ``size``: in octets, None where the server does not say; ``type``: as it says."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
+    def __init__(self, response: aiohttp.ClientResponse, url: str) -> None:
+        self._response, self._url = response, url
         self.size = response.content_length
         self.type = response.headers.get("Content-Type", OCTETS)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._response.content.iter_chunked(_CHUNK):
+        chunks = aiter(self._response.content.iter_chunked(_CHUNK))
+        while True:
+            with translated(self._url):  # not around the yield: what the caller raises is the caller's
+                chunk = await anext(chunks, None)
+            if chunk is None:
+                return
             yield chunk
 
     async def read(self) -> bytes:
         """All of it, in memory."""
-        return await self._response.read()
+        return await read(self._response, self._url)
 
 
 @asynccontextmanager
@@ -48,7 +54,7 @@ async def download(
         session.download_url, session.url, account_id=account, blob_id=blob_id, name=name, type=type
     )
     async with connection.open("GET", url) as response:
-        yield Download(response)
+        yield Download(response, url)
 
 
 async def upload(connection: Connection, session: Session, account: Id, data: Data, type: str) -> Uploaded:
@@ -60,7 +66,7 @@ async def upload(connection: Connection, session: Session, account: Id, data: Da
         raise LimitError(session.host, "maxSizeUpload", limit, size)
     headers = {"Content-Type": type} | ({} if size is None else {"Content-Length": str(size)})
     async with connection.open("POST", url, body, headers) as response:
-        answer = await response.read()
+        answer = await read(response, url)
     try:
         return msgspec.json.decode(answer, type=Uploaded)
     except msgspec.MsgspecError as error:

@@ -49,7 +49,13 @@ def _generic(name: str) -> type[Record]:
 
 
 def arguments(values: Mapping[str, Any]) -> JsonObject:
-    """Arguments as they are sent: what is None is left out, what is a Reference gets its ``#``."""
+    """Arguments as they are sent: what is None is left out, what is a Reference gets its ``#``.
+
+    Raises ValueError for a string where a list of names belongs, which Python would take for one.
+    """
+    for name in ("ids", "properties", "destroy"):
+        if isinstance(values.get(name), str):
+            raise ValueError(f"{name} must be a list, not a string")
     return {
         f"#{name}" if isinstance(value, Reference) else name: value
         for name, value in values.items()

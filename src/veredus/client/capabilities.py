@@ -42,6 +42,8 @@ def using(types: set[str], session: Session) -> list[str]:
     Raises NotSupported.
     """
     known = {_TYPES[type] for type in types if type in _TYPES}
+    if "EmailSubmission" in types:
+        known.add(MAIL)  # it may imply an Email/set (RFC 8621 §7.5)
     for capability in known:
         session.require(capability)
     if len(known) < len({_TYPES.get(type, type) for type in types}):

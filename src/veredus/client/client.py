@@ -1,10 +1,10 @@
 """The client: one user at one server (RFC 8620)."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, Unpack, overload
 
 from veredus.client import blobs
 from veredus.client.batch import Batch, Sort
@@ -14,10 +14,15 @@ from veredus.client.chunks import get_in_chunks, set_in_chunks
 from veredus.client.credentials import Basic, Bearer, Credentials, TokenFile
 from veredus.client.exchange import Exchange
 from veredus.client.http import Connection
+from veredus.client.mail.mail import Mail
+from veredus.client.push.push import Push
 from veredus.client.query import PAGE, Query
 from veredus.client.record import Record
 from veredus.client.results import Changes, Got, SetErrors, SetResult, Uploaded
 from veredus.client.session import Session
+from veredus.client.watch.events import Event
+from veredus.client.watch.hub import Hub
+from veredus.client.watch.watch import WatchOptions, watch
 from veredus.wire.types import Id, JsonObject
 
 R = TypeVar("R", bound=Record)
@@ -33,6 +38,7 @@ class Client:
     def __init__(self, connection: Connection, server: str, trust: Collection[str] = ()) -> None:
         self.connection = connection
         self.exchange = Exchange(connection, server, trust)
+        self.hub = Hub(Push(connection, self.refresh_session))
 
     @classmethod
     def connect(
@@ -244,3 +250,30 @@ class Client:
         """A blob as a stream (§6.2): ``async with client.download(id) as blob: async for chunk in blob``."""
         account = account or self.account_for("Email")
         return blobs.download(self.connection, self.session, account, blob_id, name=name, type=type)
+
+    @property
+    def mail(self) -> Mail:
+        """Mail in the primary account, as people speak of it. Raises NotSupported."""
+        return Mail(self.exchange)
+
+    @property
+    def push(self) -> Push:
+        """Signals that something changed; all that is watched is heard of by one stream of it."""
+        return self.hub.push
+
+    @overload
+    def watch(self, kind: type[R], /, **options: Unpack[WatchOptions]) -> AsyncGenerator[Event[R], None]: ...
+    @overload
+    def watch(
+        self, *kinds: type[Record] | str, **options: Unpack[WatchOptions]
+    ) -> AsyncGenerator[Event[Record], None]: ...
+    def watch(
+        self, *kinds: type[Record] | str, **options: Unpack[WatchOptions]
+    ) -> AsyncGenerator[Event[Any], None]:
+        """Endless events of records of these types: see WatchOptions, and ``await event.ack()`` each.
+
+        At least once: what is not acknowledged is given again after a restart. In order within a type, the
+        types in turn. Raises what does not pass: Unauthorized, NotSupported, CursorError, a MethodError that
+        will come again. Leaving the loop ends it soon; with ``contextlib.aclosing``, when the block is left.
+        """
+        return watch(self.exchange, self.hub, kinds, options)

@@ -11,7 +11,8 @@
          ├─ LimitError         more than the server's limits allow, and nothing that may be cut in pieces
          ├─ NotSupported       the server, or the account, has no such capability
          ├─ NotFetchedError    a property was read that was not asked for
-         └─ NotSentError       a result was read before its batch was sent
+         ├─ NotSentError       a result was read before its batch was sent
+         └─ NotFound           no such Mailbox or Email; in ``client.mail``
 
 A message names the host, and where it applies the method, the account and the call; never a secret, nor
 anything of a message's content.
@@ -77,7 +78,8 @@ class MethodError(JMAPError):
         self.type = str(error.get("type", "serverFail"))
         self.description = error.get("description")
         where = f" of account {account}" if account else ""
-        said = f": {self.description}" if self.description else ""
+        about = self.description or ", ".join(map(str, error.get("arguments") or ()))
+        said = f": {about}" if about else ""
         super().__init__(f"{host}: {method}{where} (call {call_id}) failed with {self.type}{said}")
 
 

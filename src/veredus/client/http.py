@@ -107,7 +107,7 @@ class Connection:
         for _ in range(_REDIRECTS):
             async with self.open("GET", url, redirect=True) as response:
                 if response.status not in _REDIRECTING:
-                    return await _read(response, url), url
+                    return await read(response, url), url
                 target = urljoin(url, response.headers.get("Location", ""))
             if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
                 raise TransportError(_host(url), f"redirects from https to {target}")
@@ -123,8 +123,11 @@ class Connection:
         while True:
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    async with self._once("POST", url, body, _JSON, redirect=False) as response:
-                        return decode(await _read(response, url))
+                    response = await self._start("POST", url, body, _JSON, redirect=False)
+                    try:
+                        return decode(await read(response, url))
+                    finally:
+                        response.release()
             except TimeoutError:
                 silent = TransportError(_host(url), f"no answer within {self._timeout_s:g} s")
                 await attempts.another(silent)
@@ -142,7 +145,8 @@ class Connection:
         redirect: bool = False,
         repeatable: bool = True,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A response whose body is still to be read; tried again while nothing of it was given out."""
+        """A response whose body is still to be read, within ``network.translated``; tried again while nothing
+        of it was given out."""
         attempts = _Attempts(self, repeatable=repeatable)
         response: aiohttp.ClientResponse | None = None
         while response is None:
@@ -153,19 +157,7 @@ class Connection:
                     raise
                 await attempts.another(error)
         try:
-            with translated(url):
-                yield response
-        finally:
-            response.release()
-
-    @asynccontextmanager
-    async def _once(
-        self, method: str, url: str, body: Body, headers: Mapping[str, str], *, redirect: bool
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        response = await self._start(method, url, body, headers, redirect=redirect)
-        try:
-            with translated(url):
-                yield response
+            yield response
         finally:
             response.release()
 
@@ -235,7 +227,8 @@ def _host(url: str) -> str:
     return urlsplit(url).netloc or url
 
 
-async def _read(response: aiohttp.ClientResponse, url: str) -> bytes:
+async def read(response: aiohttp.ClientResponse, url: str) -> bytes:
+    """The whole body. Raises TransportError."""
     with translated(url):
         return await response.read()
 

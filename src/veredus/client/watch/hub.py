@@ -1,12 +1,12 @@
 """One stream of push for all the watchers of a client."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from veredus.client.errors import JMAPError
-from veredus.client.push.signals import Changed, Connected, Lost, Poll
+from veredus.client.push.signals import Changed, Connected, Lost, Poll, Signal
 
 if TYPE_CHECKING:
     from veredus.client.push.push import Push
@@ -36,12 +36,12 @@ class Hub:
     """Listens while somebody is interested. All types are asked for: who comes later needs no new stream."""
 
     def __init__(self, push: "Push") -> None:
-        self._push = push
+        self.push = push
         self._listeners: set[Listener] = set()
         self._task: asyncio.Task[None] | None = None
 
-    @contextmanager
-    def joined(self, listener: Listener) -> Iterator[None]:
+    @asynccontextmanager
+    async def joined(self, listener: Listener) -> AsyncIterator[None]:
         """The listener is told of changes until the block is left."""
         self._listeners.add(listener)
         if self._task is None or self._task.done():
@@ -51,28 +51,29 @@ class Hub:
         finally:
             self._listeners.discard(listener)
             if not self._listeners:
-                self._task.cancel()
-                self._task = None
+                task, self._task = self._task, None
+                task.cancel()
+                await asyncio.wait([task])
 
     async def _listen(self) -> None:
         try:
-            async with aclosing(self._push.signals()) as signals:
+            async with aclosing(self.push.signals()) as signals:
                 async for signal in signals:
-                    match signal:
-                        case Changed(changed):
-                            for listener in list(self._listeners):
-                                state = changed.get(listener.account, {}).get(listener.type)
-                                if state is not None:
-                                    listener.look(state)
-                        case Connected():
-                            for listener in list(self._listeners):
-                                listener.connected()
-                        case Poll():
-                            for listener in list(self._listeners):
-                                listener.look(None)
-                        case Lost():
-                            # What has to be done meanwhile, and when, push knows better than a watcher.
-                            pass
+                    self._tell(signal)
         except JMAPError as error:
             for listener in list(self._listeners):
                 listener.fail(error)
+
+    def _tell(self, signal: Signal) -> None:
+        for listener in list(self._listeners):
+            match signal:
+                case Changed(changed):
+                    state = changed.get(listener.account, {}).get(listener.type)
+                    if state is not None:
+                        listener.look(state)
+                case Connected():
+                    listener.connected()
+                case Poll():
+                    listener.look(None)
+                case Lost():
+                    pass  # when to look meanwhile, push says, too

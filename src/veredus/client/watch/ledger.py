@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 
 class Entry:
-    """One page: how many of its events are not acknowledged. ``state`` None: in the midst of a full pass."""
+    """One page: ``open`` events are not acknowledged; ``state``: to save when none is left, if not None."""
 
     __slots__ = ("_ledger", "open", "state")
 

@@ -13,6 +13,8 @@ T = TypeVar("T")
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
 # Of method errors (RFC 8620 §3.6.2), those that are no answer to what was asked.
 _PASSING = frozenset({"serverUnavailable", "serverFail", "serverPartialFail"})
+# Limits (§3.6.1) that are of the moment, not of the request.
+_BUSY = frozenset({"maxConcurrentRequests", "maxConcurrentUpload", "rate"})
 
 
 def is_passing(error: JMAPError) -> bool:
@@ -23,7 +25,7 @@ def is_passing(error: JMAPError) -> bool:
         case MethodError(type=type):
             return type in _PASSING
         case RequestError(limit=limit):
-            return limit in ("maxConcurrentRequests", "rate") or error.type == "limit" and limit is None
+            return limit in _BUSY
     return isinstance(error, TransportError)
 
 
@@ -35,6 +37,11 @@ class Patience:
         self._backoff = Backoff(_FIRST_WAIT_S, _LONGEST_WAIT_S)
         self._failing_since: float | None = None
         self._is_back = asyncio.Event()
+
+    def allow(self, give_up_after_s: float | None) -> None:
+        """From now on this long."""
+        self._give_up_after_s = give_up_after_s
+        self._failing_since = None
 
     def connected(self) -> None:
         """The server answers again: there is no reason to wait any longer."""
@@ -68,4 +75,5 @@ class Patience:
             await asyncio.sleep(wait_s)
             return
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._is_back.wait(), wait_s)
+            async with asyncio.timeout(wait_s):
+                await self._is_back.wait()

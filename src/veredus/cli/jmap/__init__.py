@@ -1,0 +1,1 @@
+"""`veredus jmap`: any JMAP server from the shell."""
