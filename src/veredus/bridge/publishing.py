@@ -1,7 +1,7 @@
 """How messages get into a stream: made to fit, in order, acknowledged; what never gets there is parked."""
 
 import asyncio
-from typing import Literal, Protocol
+from typing import Literal
 
 import structlog
 from msgspec import Struct
@@ -41,14 +41,6 @@ class Item(Struct, frozen=True):
     type: str
     op: Op
     id: Id
-
-
-class Letters(Protocol):
-    """Where what is parked goes."""
-
-    async def park(self, letter: DeadLetter) -> object:
-        """Durable when it returns. Raises NatsError."""
-        ...
 
 
 class Outlet(Struct, frozen=True, kw_only=True):

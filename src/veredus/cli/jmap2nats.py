@@ -11,7 +11,6 @@ from veredus import __version__
 
 if TYPE_CHECKING:
     from veredus.bridge.config import Loaded
-    from veredus.bridge.settings import BridgeSettings
 
 _PROGRAM = "jmap2nats"
 _VARIABLE = "JMAP2NATS_CONFIG"
@@ -108,6 +107,8 @@ def _switch(name: str, value: str) -> bool:
 
 def _bridge(flags: _Flags) -> int:
     from veredus.bridge.config import ConfigError, load
+    from veredus.cli.bridge.common import is_expected
+    from veredus.cli.bridge.until_stopped import until_stopped
 
     chosen = flags.config or os.environ.get(_VARIABLE)
     try:
@@ -117,13 +118,13 @@ def _bridge(flags: _Flags) -> int:
         return _fail(f"{error}{hint}")
     _begin_log(flags, loaded)
     try:
-        return _run(loaded.bridges, flags.verbose)
+        return until_stopped(loaded.bridges, flags.verbose)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("nats", "nkeys"):
             raise
         return _fail(f"{error.name} is not installed: pip install 'veredus[bridge]'")
     except Exception as error:
-        if not _expected(error):
+        if not is_expected(error):
             raise  # its traceback is what a report needs
         return _fail(str(error))
 
@@ -141,48 +142,6 @@ def _begin_log(flags: _Flags, loaded: "Loaded") -> None:
         log.warning("configuration", config=str(loaded.path), problem=warning)
     if flags.unused:
         log.warning("arguments that are no flags are ignored", arguments=list(flags.unused))
-
-
-def _run(bridges: "list[BridgeSettings]", verbose: bool) -> int:
-    """Until the bridge ends by itself, or SIGINT or SIGTERM comes, which is success; the second one kills."""
-    import asyncio
-    import signal
-
-    from veredus.bridge.run import run
-    from veredus.cli import running
-
-    async def until_stopped() -> int:
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(run(bridges, verbose=verbose))
-        stopped = False
-
-        def stop() -> None:
-            nonlocal stopped
-            stopped = True
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
-                signal.signal(number, signal.SIG_DFL)
-            task.cancel()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if not stopped:
-                raise
-            return 0
-
-    return running.run(until_stopped())
-
-
-def _expected(error: Exception) -> bool:
-    """Whether a person can do something about it: the text then says what."""
-    from veredus.bridge.config import SecretError
-    from veredus.bridge.nats.errors import NatsError
-    from veredus.client.errors import JMAPError
-
-    return isinstance(error, SecretError | NatsError | JMAPError | OSError)
 
 
 def _fail(text: str) -> int:

@@ -86,6 +86,6 @@ class Selection:
         except UnknownMailbox as error:
             log.warning("rule_undecided", reason=str(error))
         except (TypeError, ValueError, LookupError, AttributeError) as error:
-            # A value that is not of the type that RFC 8621 gives it; the error may quote it, so it is not told.
+            # A value that is not of the type that RFC 8621 gives it; the error may quote it.
             log.warning("rule_undecided", email=email.get("id"), reason=type(error).__name__)
         return undecided

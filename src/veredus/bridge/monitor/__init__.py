@@ -1,0 +1,1 @@
+"""How operators see a running bridge, and tell it what to do."""
