@@ -25,15 +25,20 @@ _PATIENCE_S = 60.0
 _LATEST = 6
 
 
-def bridge_config(directory: Path, *, session_url: str, nats_url: str, token: str, more: str = "") -> Path:
-    """A configuration file for one bridge, and beside it the token. ``more``: further lines of its table."""
+def bridge_config(
+    directory: Path, *, session_url: str, nats_url: str, token: str, more: str = "", jmap: str = ""
+) -> Path:
+    """A configuration file for one bridge, and beside it the token.
+
+    ``more``: further lines of its table; ``jmap``: further members of its ``jmap``.
+    """
     secret = directory / "jmap.token"
     secret.touch(mode=0o600)
     secret.write_text(token + "\n")
     file = directory / "bridge.toml"
     file.write_text(
         f'[[bridge]]\nname = "faults"\n'
-        f'jmap = {{ session_url = "{session_url}", token = {{ file = "{secret}" }} }}\n'
+        f'jmap = {{ session_url = "{session_url}", token = {{ file = "{secret}" }}{jmap and ", "}{jmap} }}\n'
         f'nats = {{ url = "{nats_url}" }}\n{more}'
     )
     return file
@@ -46,7 +51,7 @@ class BridgeProcess:
         """``command``: another program that takes the part of the bridge."""
         run = (sys.executable, "-m", "veredus", "bridge", "run", "--config", str(config))
         self._command = tuple(command) or run
-        self._directory = config.parent
+        self.config = config
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         # The last lines that it has written, and those that tell of a bug.
@@ -66,7 +71,7 @@ class BridgeProcess:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("VEREDUS")}
         self._process = await asyncio.create_subprocess_exec(
             *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE, cwd=self._directory, limit=1024 * 1024,
+            stderr=asyncio.subprocess.PIPE, cwd=self.config.parent, limit=1024 * 1024,
             env=clean | {"PYTHONPATH": str(_ROOT / "src")},
         )  # fmt: skip
         self._reading = asyncio.create_task(self._read(self._process))
@@ -83,6 +88,15 @@ class BridgeProcess:
             if entry.get("level") in ("error", "critical") or str(entry.get("event", "")).startswith("Trace"):
                 self.errors.append(entry)
 
+    async def until_said(self, event: str, count: int = 1) -> dict[str, Any]:
+        """Wait until it has written so many lines of this event since it was made; the last of them."""
+        async with asyncio.timeout(_PATIENCE_S):
+            while True:
+                said = [line for line in self.log if line.get("event") == event]
+                if len(said) >= count:
+                    return said[-1]
+                await asyncio.sleep(0.02)
+
     @property
     def is_running(self) -> bool:
         return self._process is not None and self._process.returncode is None
@@ -92,28 +106,31 @@ class BridgeProcess:
         assert self._process is not None
         return self._process.pid
 
-    def kill_now(self) -> None:
-        """kill -9 in this very moment; the end is to be waited for."""
-        self._signal(signal.SIGKILL)
+    @property
+    def most_memory(self) -> int:
+        """The most that has been resident, in octets."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
     def pause(self) -> None:
         """Stop it as a machine that hangs does (SIGSTOP): it keeps all it holds."""
-        self._signal(signal.SIGSTOP)
+        self.send(signal.SIGSTOP)
 
     def resume(self) -> None:
-        self._signal(signal.SIGCONT)
+        self.send(signal.SIGCONT)
 
     async def kill(self) -> None:
         """kill -9, and wait."""
-        self.kill_now()
+        self.send(signal.SIGKILL)
         await self.ended()
 
     async def stop(self) -> int:
         """Ask it to end, as a service manager does; its exit status."""
-        self._signal(signal.SIGTERM)
+        self.send(signal.SIGTERM)
         return await self.ended()
 
-    def _signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
+        """A signal in this very moment, if it still runs."""
         if self.is_running:
             with contextlib.suppress(ProcessLookupError):  # it has ended, and we are not told yet
                 os.kill(self.pid, number)
@@ -139,10 +156,13 @@ class KillPoint(Struct, frozen=True):
 
 
 class KillSchedule:
-    """One life of the bridge for each point, ended there. ``observe`` is to be told of every step."""
+    """One life of the bridge for each point, ended there. ``observe`` is to be told of every step.
 
-    def __init__(self, bridge: BridgeProcess) -> None:
-        self._bridge = bridge
+    ``number`` SIGTERM: it is asked to end there, and what it does then goes on.
+    """
+
+    def __init__(self, bridge: BridgeProcess, number: signal.Signals = signal.SIGKILL) -> None:
+        self._bridge, self._number = bridge, number
         self._point: KillPoint | None = None
         self._seen = 0
         self.reached: list[KillPoint] = []
@@ -155,10 +175,10 @@ class KillSchedule:
         self._seen += 1
         if self._seen < self._point.nth:
             return False
-        self._bridge.kill_now()
+        self._bridge.send(self._number)
         self.reached.append(self._point)
         self._point = None
-        return True
+        return self._number == signal.SIGKILL
 
     async def run(
         self,

@@ -10,6 +10,7 @@ from faults.rules import (
     Answer,
     Cut,
     Damage,
+    Hold,
     MethodFails,
     Replace,
     Request,
@@ -88,8 +89,11 @@ class Exchange:
             upstream.close()
 
     async def _suffer(self, place: str) -> None:
-        """Be cut or stalled, if this is where."""
+        """Be cut, held or stalled, if this is where."""
         fault = self._fault
+        if isinstance(fault, Hold) and fault.at == place:
+            fault.reached.set()
+            await fault.released.wait()
         if not isinstance(fault, Stall | Cut) or fault.at != place:
             return
         if isinstance(fault, Cut):

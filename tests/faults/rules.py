@@ -1,10 +1,11 @@
 """What a fault proxy may do to a request, as values."""
 
+import asyncio
 import json
 from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 # ------------------------------------------------------------------ faults
 
@@ -17,6 +18,14 @@ class Stall(Struct, frozen=True):
 
     seconds: float | None = None
     at: Literal["request", "head", "after_head", "body"] = "head"
+
+
+class Hold(Struct, frozen=True, eq=False):
+    """Keep a request from the server, or its answer from the client, until it is ``released``."""
+
+    at: Literal["request", "answer"] = "answer"
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Cut(Struct, frozen=True):
@@ -71,7 +80,7 @@ class Silence(Struct, frozen=True):
 
 
 Fault: TypeAlias = (
-    Stall | Cut | Answer | Truncate | Replace | MethodFails | Damage | Throttle | Silence
+    Stall | Hold | Cut | Answer | Truncate | Replace | MethodFails | Damage | Throttle | Silence
 )  # fmt: skip
 
 TOO_MANY = Answer(429, retry_after="1")
@@ -91,8 +100,8 @@ class Request(Struct):
     methods: tuple[str, ...]
 
 
-class Rule(Struct, frozen=True, kw_only=True):
-    """A fault for those requests that match.
+class Rule(Struct, frozen=True, kw_only=True, eq=False):
+    """A fault for those requests that match. Two that say the same are two.
 
     ``method``, ``path``: patterns (fnmatch), None: any. Of the requests that match, the ``nth`` is the first
     to suffer, and then the next ones, ``times`` in all (None: all of them), each with ``probability``. One whose

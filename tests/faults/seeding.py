@@ -186,3 +186,12 @@ async def _deliver(lmtp: MailClient, message: bytes, to: str) -> bool:
         await lmtp.say("RSET")
         return False
     return reply.startswith("2")
+
+
+def with_attachment(data: bytes, subject: str = "with an attachment") -> bytes:
+    """A text, and one attachment of these octets."""
+    message = EmailMessage(policy=SMTP)
+    message["From"], message["To"], message["Subject"] = "Zoe <zoe@example.org>", "alice@example.com", subject
+    message.set_content("See the attachment.\n")
+    message.add_attachment(data, maintype="application", subtype="octet-stream", filename="data.bin")
+    return message.as_bytes()

@@ -34,6 +34,7 @@ _KINDS = [
     (re.compile(r"(\$KV\.[^.]+\.).*"), r"\1*"),
     (re.compile(r"(\$JS\.API\.[A-Z]+\.(?:[A-Z]+\.)*[A-Z]+).*"), r"\1*"),
     (re.compile(r"(_INBOX\.).*"), r"\1*"),
+    (re.compile(r"(jmap\.hb\.).*"), r"\1*"),
 ]
 
 # True: who sent it is dead now, so not one octet of it goes further.

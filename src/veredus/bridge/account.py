@@ -122,14 +122,15 @@ class AccountReader:
     async def _until_lost(self, work: Sequence[Coroutine[Any, Any, None]]) -> None:
         """Returns when the lease is lost; raises what ends any of ``work``, which may return before."""
         lost = asyncio.create_task(self._lease.lost.wait())
-        under_way: set[asyncio.Task[Any]] = {lost, *map(asyncio.create_task, work)}
+        tasks: set[asyncio.Task[Any]] = {lost, *map(asyncio.create_task, work)}
+        under_way = tasks
         try:
             while lost in under_way:
                 done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
         finally:
-            await stop(under_way)
+            await stop(tasks)
 
     async def _events(self, reading: Reading, type: str) -> None:
         """Returns when the server has no changes of ``type``. Raises what ends following."""
@@ -173,6 +174,7 @@ class AccountReader:
                 letters=DeadLetters(streams.link, settings.dlq),
                 status=status,
                 max_size=streams.max_size,
+                evicts=settings.parts.on_full == "evict-oldest",
             ),
             selection=selection,
             snapshot=Snapshot(source, streams.state, "emails", settings.snapshot),

@@ -5,6 +5,9 @@ compare-and-swap, which its reader notices. What the stream has already is not s
 duplicate window knows it, and a reader that begins looks at the end of the stream.
 """
 
+import re
+from datetime import datetime
+
 from msgspec import Struct
 
 from veredus.bridge import control
@@ -16,6 +19,7 @@ from veredus.bridge.streams import Streams
 from veredus.client.errors import JMAPError
 
 EMAIL = "Email"
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")
 
 
 class NotPossible(JMAPError):
@@ -44,6 +48,21 @@ class Target(Struct, frozen=True):
         """What is to be read besides the changes."""
         pipeline = "events" if self.in_events else "emails"
         return Snapshot(self.source, self.streams.state, pipeline, self.settings.snapshot, type=self.type)
+
+
+def utc_date(text: str) -> str:
+    """The UTCDate (RFC 8620 §1.4) of a date or moment that a person wrote. Raises ValueError.
+
+    To be checked before it is stored: a reader that is left a date which no server takes gets no further.
+    """
+    whole = text if "T" in text else f"{text}T00:00:00Z"
+    try:
+        if not _DATE.fullmatch(text):
+            raise ValueError
+        datetime.fromisoformat(whole)
+    except ValueError:
+        raise ValueError(f"{text!r} is no date: 2026-01-31, or 2026-01-31T08:00:00Z") from None
+    return whole
 
 
 async def ask_snapshot(target: Target, after: str | None) -> str:

@@ -31,10 +31,11 @@ from veredus.client.backoff import Backoff
 from veredus.client.client import Client
 from veredus.client.errors import JMAPError, TransportError, Unauthorized
 from veredus.client.push.push import Push
-from veredus.client.push.signals import Changed, Connected, Lost, Poll, Signal
+from veredus.client.push.signals import Changed, Connected, Lost, Poll, Signal, Transport
 from veredus.wire.types import Id
 
 log = structlog.get_logger("veredus.bridge")
+_POLL: Transport = "poll"
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
 # How often it is asked which accounts there are, when all are to be read and nothing is pushed of them.
 _SESSION_S = 15.0
@@ -54,6 +55,8 @@ class Bridge:
         self._changed = asyncio.Event()
         # Whether everything was once as it must be; what fails afterwards is waited for.
         self._has_worked = False
+        # What was last said to push, in the log; None: nothing, or it is lost.
+        self._pushing: Transport | None = None
         self._log = log.bind(bridge=settings.name)
 
     async def run(self) -> None:
@@ -145,7 +148,7 @@ class Bridge:
                 await self._take_signals(client, backoff)
             except JMAPError as error:
                 wait_s = backoff.next_s()
-                self.status.transport = None
+                self.status.transport = self._pushing = None
                 self._jmap_is_silent(error)
                 self._log.warning("push_refused", error=str(error), seconds=round(wait_s, 1))
                 await asyncio.sleep(wait_s)
@@ -161,6 +164,16 @@ class Bridge:
                     backoff.reset()
                 await self._take(client, signal)
 
+    def _say_what_pushes(self, transport: Transport) -> None:
+        """Once: some servers end each connection after some minutes, and it is made anew."""
+        if transport == self._pushing:
+            return
+        self._pushing = transport
+        if transport == _POLL:
+            self._log.warning("nothing_pushes", remedy="`veredus bridge check` says why; until then we ask")
+        else:
+            self._log.info("push_connected", transport=transport)
+
     def _jmap_is_silent(self, error: JMAPError) -> None:
         self.status.jmap_connected, self.status.jmap_error = False, str(error)
 
@@ -174,6 +187,8 @@ class Bridge:
     async def _take(self, client: Client, signal: Signal) -> None:
         match signal:
             case Connected() | Poll():
+                if isinstance(signal, Connected):
+                    self._say_what_pushes(signal.transport)
                 for reader in self._readers.values():
                     reader.look(None)
             case Changed(changed):
@@ -182,6 +197,8 @@ class Bridge:
                 for account in changed.keys() & self._readers.keys():
                     self._readers[account].look(changed[account])
             case Lost(transport, error, retry_in_s):
+                if self._pushing != _POLL:
+                    self._pushing = None
                 if transport is None:  # not even the session could be fetched
                     self._jmap_is_silent(error)
                 else:

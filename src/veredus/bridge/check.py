@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
@@ -17,20 +18,23 @@ from msgspec import Struct
 from veredus.bridge.accounts import accounts_of
 from veredus.bridge.bridge import connection
 from veredus.bridge.config.secret import read as read_secret
+from veredus.bridge.mailboxes import MailboxIndex
 from veredus.bridge.nats import resources
 from veredus.bridge.nats.connect import connect
-from veredus.bridge.nats.errors import Missing, NatsError, NoStream, NotAllowed, TimedOut
+from veredus.bridge.nats.errors import CannotConnect, Missing, NatsError, NoStream, NotAllowed, TimedOut
 from veredus.bridge.nats.jetstream import call, last_message, stream_info
 from veredus.bridge.nats.link import Link
 from veredus.bridge.nats.message import encoded_headers
 from veredus.bridge.nats.resources import Resource
 from veredus.bridge.settings import BridgeSettings
+from veredus.bridge.source import AccountSource
 from veredus.bridge.streams import wanted
 from veredus.bridge.wire.generation import detect
 from veredus.client.client import Client
 from veredus.client.errors import JMAPError, Unauthorized
 from veredus.client.push.push import Push
 from veredus.client.push.signals import Connected, Lost
+from veredus.client.search import Context, SearchError, UnknownMailbox, parse, to_filter
 from veredus.client.session import MAIL
 
 Level = Literal["ok", "warn", "FAIL"]
@@ -39,6 +43,7 @@ _SKEW_S = 30.0
 _FULL = 0.9
 _NO_STREAM = {"Nats-Expected-Stream": "of-bridge-check"}
 _NOT_THIS_STREAM = 10060
+_UNDECIDED = "until it is there all is included, nothing excluded, and nothing routed"
 
 
 class Finding(Struct, frozen=True):
@@ -78,6 +83,8 @@ async def _jmap(settings: BridgeSettings) -> AsyncGenerator[Finding, None]:
         yield Finding("jmap", "ok", f"{session.url}: the credentials are taken, as {session.username}")
         for finding in _accounts(client, settings):
             yield finding
+        for finding in await _rules(client, settings):
+            yield finding
         yield await _clock(client)
         yield await _push(client)
     finally:
@@ -105,6 +112,35 @@ def _accounts(client: Client, settings: BridgeSettings) -> Iterator[Finding]:
             yield Finding("account", "ok", f"{id} ({account.name})")
         else:
             yield Finding("account", "FAIL", f"{id} ({account.name}) has no mail - see jmap.accounts")
+
+
+async def _rules(client: Client, settings: BridgeSettings) -> list[Finding]:
+    """Of filters and routes those that name a Mailbox which is not there."""
+    texts = {"filter.include": settings.filter.include, "filter.exclude": settings.filter.exclude}
+    texts |= {f"route {route.subject}": route.match for route in settings.routes}
+    found = []
+    try:
+        for id in accounts_of(client.session, settings.jmap) if any(texts.values()) else ():
+            index = MailboxIndex(AccountSource(client, id, settings.concurrency))
+            await index.refresh()
+            for name, text in texts.items():
+                problem = _undecidable(text, index)
+                if problem is not None:
+                    found.append(Finding(name, "warn", f"account {id}: {problem} - {_UNDECIDED}"))
+    except JMAPError as error:
+        found.append(Finding("filter", "warn", f"the Mailboxes cannot be read: {error}"))
+    return found
+
+
+def _undecidable(text: str, index: MailboxIndex) -> str | None:
+    try:
+        if text:
+            to_filter(parse(text), Context(index.search, datetime.now(UTC)))
+    except UnknownMailbox as error:
+        return str(error)
+    except SearchError:  # what no server can filter by a bridge decides for itself
+        pass
+    return None
 
 
 async def _clock(client: Client) -> Finding:
@@ -153,7 +189,7 @@ async def _nats(settings: BridgeSettings) -> AsyncGenerator[Finding, None]:
     try:
         link = await connect(settings.nats, read_secret)
     except NatsError as error:
-        yield Finding("nats", "FAIL", f"{error} - see nats.url and how it authenticates")
+        yield Finding("nats", "FAIL", f"{error} - see {_keys_for(error)}")
         return
     try:
         version = ".".join(map(str, link.features.version))
@@ -180,6 +216,12 @@ async def _nats(settings: BridgeSettings) -> AsyncGenerator[Finding, None]:
         await link.close()
 
 
+def _keys_for(error: NatsError) -> str:
+    if isinstance(error, CannotConnect):
+        return "nats.tls_ca" if "CERTIFICATE" in str(error) else "nats.url: is that server running?"
+    return "nats.url, and nats.token, nats.user, nats.creds or nats.nkey_seed"
+
+
 async def _inbox(link: Link) -> Finding:
     """A message to ourselves, as every answer of NATS is."""
     heard = asyncio.Event()
@@ -204,7 +246,7 @@ async def _resource(link: Link, resource: Resource, managed: bool, settings: Bri
         if managed:
             text = "is not there, and externally_managed is set - create it, or unset that"
             return [Finding(resource.about, "FAIL", text)]
-        return [Finding(resource.about, "ok", "is not there yet: `bridge run` makes it")]
+        return [await _may_manage(link, resource, "CREATE", "is not there yet: `bridge run` makes it")]
     found = [await _room(link, resource, settings)]
     for difference in differences:
         text = f"{difference.field} is {difference.there}, and would be {difference.wanted}"
@@ -214,11 +256,20 @@ async def _resource(link: Link, resource: Resource, managed: bool, settings: Bri
         elif difference.kept:
             found.append(Finding(resource.about, "warn", f"{text} - it is left as it is"))
         else:
-            advice = "`bridge run` changes it; set externally_managed, or the settings, if it shall not"
-            found.append(Finding(resource.about, "warn", f"{text} - {advice}"))
+            found.append(await _may_manage(link, resource, "UPDATE", f"{text} - `bridge run` changes it"))
     subject = resource.subjects[0].replace(">", "check").replace("*", "check")
     found.append(await _may_publish(link, subject, resource.about))
     return found
+
+
+async def _may_manage(link: Link, resource: Resource, verb: str, text: str) -> Finding:
+    """With a request that NATS refuses for another reason, when it is allowed. Raises NatsLost."""
+    subject = f"$JS.API.STREAM.{verb}.{resource.name}"
+    try:
+        await link.request(subject, b'{"name":"of-bridge-check"}')
+    except (NotAllowed, TimedOut) as error:
+        return Finding(resource.about, "FAIL", f"{text}, but {error} - allow it")
+    return Finding(resource.about, "ok" if verb == "CREATE" else "warn", text)
 
 
 async def _room(link: Link, resource: Resource, settings: BridgeSettings) -> Finding:
@@ -271,5 +322,5 @@ async def _generation(link: Link, settings: BridgeSettings) -> Finding:
     except Missing:
         last = None
     wire = detect(*((None, prefix, None) if last is None else (last.subject, prefix, last.headers)))
-    because = "the stream is empty" if last is None else f"message {last.sequence} is of it"
-    return Finding("wire", "ok", f"{wire}: {because}")
+    because = "since the stream is empty" if last is None else f"as message {last.sequence} of the stream"
+    return Finding("wire", "ok", f"generation {wire}, {because}")

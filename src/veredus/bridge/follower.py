@@ -5,8 +5,10 @@ only then move the cursor. Without a cursor the state comes first, and then what
 """
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -43,8 +45,12 @@ class Track(Protocol):
         """
         ...
 
+    async def begun(self) -> None:
+        """The cursor stands at the state that ``begin`` gave."""
+        ...
+
     async def take(self, changes: Changes, created: Sequence[JsonObject]) -> None:
-        """Do all the work of a page, durably."""
+        """Do all the work of a page, durably. ``created``: records, as far as they came along."""
         ...
 
 
@@ -65,7 +71,8 @@ class Follower:
         self.type = track.type
         self._source, self._track, self._cursor, self._status = source, track, cursor, status
         self._poll_s, self._asked = poll_s, asked
-        self._may_be_asked = asked is not None
+        # How often somebody may have asked for a snapshot, and how often of these it was looked up.
+        self._said, self._looked_up = 0, -1
         self._wake = asyncio.Event()
         self._running = asyncio.Event()
         self._running.set()
@@ -78,7 +85,7 @@ class Follower:
 
     def begin_anew(self) -> None:
         """Somebody may have asked for a snapshot, or moved the cursor."""
-        self._may_be_asked = self._asked is not None
+        self._said += 1
         self.look()
 
     def pause(self, paused: bool) -> None:
@@ -101,16 +108,20 @@ class Follower:
             except (NatsLost, Conflict):
                 raise
             except (JMAPError, NatsError, Unreachable) as error:
-                await self._wait_after(error, backoff)
+                await self._wait_after(error, f"{type(error).__name__}: {error}", backoff)
+            except Exception as error:
+                # An answer that is not as its RFC says, or a bug of ours: all other types and accounts go on.
+                log.error("unexpected", account=self._source.account, type=self.type, error=_place(error))
+                await self._wait_after(error, _place(error), backoff)
             else:
                 backoff.reset()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._poll_s):  # wait_for may swallow a cancellation
                         await self._wake.wait()
 
-    async def _wait_after(self, error: Exception, backoff: Backoff) -> None:
+    async def _wait_after(self, error: Exception, said: str, backoff: Backoff) -> None:
         """Nothing is lost: the cursor stands where it stood."""
-        self._status.error = f"{type(error).__name__}: {error}"
+        self._status.error = said
         asked_s = error.retry_after_s if isinstance(error, TransportError) else None
         wait_s = backoff.next_s(asked_s)
         self._status.counts["retries"] += 1
@@ -119,48 +130,60 @@ class Follower:
             account=self._source.account,
             type=self._track.type,
             seconds=round(wait_s, 1),
-            error=self._status.error,
+            error=said,
         )
         await asyncio.sleep(wait_s)
 
     async def _catch_up(self) -> None:
         await self._running.wait()
         state = await self._cursor.load()
-        if state is None or await self._is_asked():
+        said = self._said
+        has_begun = state is None or await self._is_asked()
+        if state is None or has_begun:
             state = await self._begin(state)
-        self._may_be_asked = False
+        self._looked_up = said
         self._status.state = state
-        while True:
+        has_more = True
+        while has_more:
             await self._running.wait()
             try:
-                changes, created = await self._source.changes(self._track.type, state, self._track.properties)
+                state, has_more = await self._follow(state)
             except CannotCalculate:
-                state = await self._begin(state)
-                continue
-            if changes.created or changes.updated or changes.destroyed:
-                await self._track.take(changes, created)
-            if changes.new_state != state:
-                await self._cursor.save(changes.new_state)
-                state = changes.new_state
-            elif changes.has_more_changes:
-                raise ProtocolError(
-                    self._source.client.host, f"more changes of {self._track.type}, but no new state"
-                )
-            if not changes.has_more_changes:
-                self._status.caught_up(state)
-                return
+                if await self._source.state(self.type) == state:
+                    has_more = False
+                elif has_begun:
+                    raise ProtocolError(
+                        self._source.client.host, f"no changes of {self.type} even from a state just given"
+                    ) from None
+                else:
+                    state, has_begun = await self._begin(state), True
             self._status.moved(state)
+        self._status.caught_up(state)
+
+    async def _follow(self, state: str) -> tuple[str, bool]:
+        """One page: the state at its end, and whether there are more. Raises CannotCalculate."""
+        changes, created = await self._source.changes(self.type, state, self._track.properties)
+        if changes.created or changes.updated or changes.destroyed:
+            await self._track.take(changes, created)
+        if changes.new_state != state:
+            await self._cursor.save(changes.new_state)
+        elif changes.has_more_changes:
+            raise ProtocolError(self._source.client.host, f"more changes of {self.type}, but no new state")
+        return changes.new_state, changes.has_more_changes
 
     async def _is_asked(self) -> bool:
-        return self._may_be_asked and self._asked is not None and await self._asked()
+        return self._said != self._looked_up and self._asked is not None and await self._asked()
 
     async def _begin(self, old_state: str | None) -> str:
         log.info("begins_anew", account=self._source.account, type=self._track.type, old_state=old_state)
+        said, self._looked_up = self._said, -1  # what is interrupted must be gone on with
         state = None
         while state is None:
             await self._running.wait()
             state = await self._begin_unless_paused(old_state)
         await self._cursor.save(state)
+        await self._track.begun()
+        self._looked_up = said
         return state
 
     async def _begin_unless_paused(self, old_state: str | None) -> str | None:
@@ -172,3 +195,9 @@ class Follower:
             return beginning.result() if beginning.done() else None
         finally:
             await stop([beginning, pausing])
+
+
+def _place(error: Exception) -> str:
+    """What went wrong and where, without the error's own words: they may quote a message."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"

@@ -63,8 +63,14 @@ class MailboxIndex:
 
     def _set(self, mailboxes: Mapping[Id, JsonObject], state: str) -> None:
         self._state, self.all = state, mailboxes
-        self.roles = {id: box["role"] for id, box in mailboxes.items() if box.get("role")}
-        self.search = Mailboxes(mailboxes.values())
+        usable = {id: box for id, box in mailboxes.items() if _is_usable(box)}
+        self.roles = {id: box["role"] for id, box in usable.items() if box.get("role")}
+        self.search = Mailboxes(usable.values())
+
+
+def _is_usable(mailbox: JsonObject) -> bool:
+    """Whether its name and role are what RFC 8621 §2 says; others must not suffer by one that is not so."""
+    return isinstance(mailbox.get("name"), str) and isinstance(mailbox.get("role"), str | None)
 
 
 class MailboxBucket:

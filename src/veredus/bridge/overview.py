@@ -18,8 +18,9 @@ from veredus.bridge.settings import BridgeSettings
 from veredus.bridge.streams import wanted
 from veredus.wire.types import Id, JsonObject
 
-# A process that has not told of itself for so many heartbeats is taken for dead.
-_MISSED = 3
+# A process that has not told of itself for so many heartbeats is taken for dead; one that is late by so much
+# of one has trouble, at least.
+_DEAD, _SILENT = 2, 1.2
 
 
 async def overview(link: Link, settings: BridgeSettings) -> JsonObject:
@@ -42,9 +43,14 @@ async def _instances(link: Link, settings: BridgeSettings) -> list[JsonObject]:
         found = await infos(KeyValue(link, settings.state_bucket))
     except Missing:
         return []
-    longest_s = settings.monitor.heartbeat_s * _MISSED
+    every_s = settings.monitor.heartbeat_s
     return [
-        {**info, "alive": age_s(info, now) <= longest_s, "heardSeconds": round(max(0.0, age_s(info, now)), 1)}
+        {
+            **info,
+            "alive": age_s(info, now) <= every_s * _DEAD,
+            "isSilent": age_s(info, now) > every_s * _SILENT,
+            "heardSeconds": round(max(0.0, age_s(info, now)), 1),
+        }
         for info in found.values()
         if info.get("bridge") == settings.name and "at" in info
     ]

@@ -8,6 +8,8 @@ from msgspec import Struct
 
 from veredus.bridge.attempts import Attempts, Failed
 from veredus.bridge.dead_letters import Parking
+from veredus.bridge.nats.errors import BucketFull
+from veredus.bridge.nats.eviction import evict_oldest
 from veredus.bridge.nats.link import Link
 from veredus.bridge.nats.message import Message as NatsMessage
 from veredus.bridge.nats.objects import About, ObjectStore
@@ -44,7 +46,8 @@ class Item(Struct, frozen=True):
 
 
 class Outlet(Struct, frozen=True, kw_only=True):
-    """Where the messages of one track go; all of one link. ``max_size``: of a message, with its headers."""
+    """Where the messages of one track go; all of one link. ``max_size``: of a message, with its headers;
+    ``evicts``: whether the oldest objects go when there is no room for a payload."""
 
     pipeline: Literal["emails", "events"]
     about: Source
@@ -54,6 +57,7 @@ class Outlet(Struct, frozen=True, kw_only=True):
     letters: Parking
     status: TrackStatus
     max_size: int
+    evicts: bool = False
 
     def publisher(self) -> Publisher:
         """A new pipeline: one that failed sends nothing more."""
@@ -84,11 +88,20 @@ class Outlet(Struct, frozen=True, kw_only=True):
         """
         fitted = fit(message, self.max_size)
         if isinstance(fitted, Spilled):
-            about = About({"Content-Type": "application/json"})
-            await self.objects.put(fitted.object_key, fitted.payload, about, replace=True)
+            await self._store(fitted)
             self.status.counts["spilled"] += 1
             return fitted.message
         return fitted
+
+    async def _store(self, spilled: Spilled) -> None:
+        about = About({"Content-Type": "application/json"})
+        try:
+            await self.objects.put(spilled.object_key, spilled.payload, about, replace=True)
+        except BucketFull:
+            if not self.evicts:
+                raise
+            await evict_oldest(self.objects, len(spilled.payload))
+            await self.objects.put(spilled.object_key, spilled.payload, about, replace=True)
 
     async def park(self, item: Item, failed: Failed, states: States) -> None:
         """Into the dead-letter stream; durable when it returns. Raises NatsError."""

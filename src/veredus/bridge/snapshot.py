@@ -6,6 +6,7 @@ what is found both times has the same message id. A snapshot that is interrupted
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 import msgspec
@@ -62,7 +63,8 @@ class Snapshot:
         take: Take,
         lost: Callable[[Progress], Awaitable[None]] | None = None,
     ) -> str:
-        """Read what the settings say, or what is left of it; the state from which following goes on.
+        """Read what the settings say, or what is left of it; the state from which following goes on. Keep it,
+        and say so (``done``).
 
         ``lost`` is told first when the server could not calculate; once more after an interruption.
         """
@@ -76,8 +78,12 @@ class Snapshot:
             await take(page, progress)
             progress.after = (page[-1].get("receivedAt") if page else None) or progress.after
             await self._bucket.put(self._key, msgspec.json.encode(progress))
-        await self._bucket.delete(self._key)
         return progress.state
+
+    async def done(self) -> None:
+        """What ``run`` gave is kept: from now on it would begin anew."""
+        if await self.is_asked():
+            await self._bucket.delete(self._key)
 
     async def ask(self, after: str | None, since: str | None = None) -> str:
         """Let the next ``run`` read everything received since ``after`` (UTCDate; None: everything).
@@ -132,7 +138,9 @@ class Snapshot:
     async def _emails(self, after: str | None, properties: Sequence[str]) -> AsyncIterator[list[JsonObject]]:
         page: list[JsonObject] = []
         wanted = sorted({*properties, "receivedAt"})
-        async for record in self._query(after, wanted, ascending=True):
+        async for record in self._query(_a_second_before(after), wanted, ascending=True):
+            if after is not None and _second(record.json.get("receivedAt")) < _second(after):
+                continue
             page.append(record.json)
             if len(page) == self._source.most:
                 yield page
@@ -161,3 +169,17 @@ class Snapshot:
             account=self._source.account,
             **extra,
         )
+
+
+def _a_second_before(after: str | None) -> str | None:
+    """RFC 8621 §4.4.1 says "the same or after"; some servers (Stalwart) leave out the same."""
+    try:
+        moment = datetime.fromisoformat(_second(after))
+    except ValueError:
+        return after
+    return (moment - timedelta(seconds=1)).isoformat() + "Z"
+
+
+def _second(date: Any) -> str:
+    """A UTCDate without fraction and zone: so they can be compared."""
+    return str(date or "")[:19]

@@ -6,14 +6,25 @@ import structlog
 
 from veredus.bridge.accounts import require
 from veredus.bridge.wire.change import Source
+from veredus.client.calls import ChangesCall
 from veredus.client.client import Client
-from veredus.client.errors import JMAPError, MethodError, NotSupported
+from veredus.client.errors import (
+    JMAPError,
+    MethodError,
+    NotSupported,
+    ProtocolError,
+    TransportError,
+    Unauthorized,
+)
 from veredus.client.results import Changes
 from veredus.wire.types import Id, JsonObject
 
 log = structlog.get_logger("veredus.bridge")
 # A type that the server, or this account, does not have (RFC 8620 §3.6.2).
 _NO_METHOD = ("unknownMethod", "unknownCapability", "accountNotSupportedByMethod")
+# What servers say to a state that is none of theirs: some say that it is not even an argument, and of the
+# arguments we give only the state can be wrong.
+_NO_STATE = ("cannotCalculateChanges", "invalidArguments")
 # Changes in one page: small enough that a crash repeats little, large enough that requests cost little.
 PAGE = 200
 
@@ -48,30 +59,40 @@ class AccountSource:
         return got.result.state
 
     async def changes(
-        self, type: str, since: str, properties: Sequence[str]
+        self, type: str, since: str, properties: Sequence[str] | None
     ) -> tuple[Changes, list[JsonObject]]:
-        """The next page of changes, and ``properties`` of what was created, in the order of the changes.
+        """The next page of changes, and ``properties`` (None: all) of what was created, as far as it could be
+        read with them: one record that the server fails at must not hold back the changes.
 
         Raises CannotCalculate.
         """
         try:
-            async with self.client.batch(self.account) as batch:
+            async with self.client.batch(self.account, raise_errors=False) as batch:
                 changes = batch.changes(type, since, max_changes=self.most)
                 got = batch.get(type, changes.created_ref, properties)
-        except MethodError as error:
-            if error.type != "cannotCalculateChanges":
+        except TransportError as error:
+            if isinstance(error, Unauthorized) or not await self.answers():
                 raise
-            raise CannotCalculate(str(error)) from error
-        by_id = {record.id: record.json for record in got.list}
-        return changes.result, [by_id[id] for id in changes.result.created if id in by_id]
+            async with self.client.batch(self.account, raise_errors=False) as batch:
+                changes = batch.changes(type, since, max_changes=self.most)
+            return _page(changes), []
+        page = _page(changes)
+        return page, [] if got.error is not None else [record.json for record in got.list]
 
     async def get(self, type: str, ids: Sequence[Id], properties: Sequence[str] | None) -> list[JsonObject]:
-        """Records in the order of ``ids``; those that are gone are left out."""
+        """Records in the order of ``ids``; those that are gone are left out.
+
+        Raises ProtocolError when the server does not say of each whether it is there.
+        """
         by_id: dict[Id, JsonObject] = {}
-        for at in range(0, len(ids), self.most):
+        most = self.most
+        for at in range(0, len(ids), most):
+            some = ids[at : at + most]
             async with self.client.batch(self.account) as batch:
-                got = batch.get(type, ids[at : at + self.most], properties)
+                got = batch.get(type, some, properties)
             by_id.update((record.id, record.json) for record in got.list)
+            if set(some) - by_id.keys() - set(got.result.not_found):
+                raise ProtocolError(self.client.host, f"{type}/get: an id is neither in list nor in notFound")
         return [by_id[id] for id in ids if id in by_id]
 
     async def all(self, type: str) -> list[JsonObject]:
@@ -97,7 +118,7 @@ class AccountSource:
         except MethodError as error:
             if error.type in _NO_METHOD:
                 return False
-            if error.type != "cannotCalculateChanges":
+            if error.type not in _NO_STATE:
                 raise
         return True
 
@@ -116,3 +137,10 @@ class AccountSource:
         async with self.client.download(blob_id, name=name, type=type, account=self.account) as blob:
             async for chunk in blob:
                 yield chunk
+
+
+def _page(changes: ChangesCall) -> Changes:
+    """Raises CannotCalculate, MethodError."""
+    if changes.error is not None and changes.error.type in _NO_STATE:
+        raise CannotCalculate(str(changes.error))
+    return changes.result

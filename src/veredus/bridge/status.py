@@ -147,7 +147,7 @@ class BridgeStatus(Struct):
                 yield f"{about}: nothing pushes, and it was not looked at for {max_lag_s:.0f} s"
 
 
-def report(status: BridgeStatus) -> JsonObject:
+def report(status: BridgeStatus, max_lag_s: float) -> JsonObject:
     """What heartbeats, the control service and ``info`` in KV tell; nothing of any message."""
     return {
         "bridge": status.name,
@@ -160,6 +160,7 @@ def report(status: BridgeStatus) -> JsonObject:
         "nats": status.nats,
         "push": status.transport,
         "lagSeconds": round(status.lag_s, 3),
+        "problems": status.problems(max_lag_s),
         "accounts": {account.id: _of_account(account) for account in status.accounts.values()},
     }
 

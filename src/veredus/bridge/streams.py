@@ -15,6 +15,7 @@ from veredus.bridge.nats.reader import Reading, read
 from veredus.bridge.nats.resources import Resource
 from veredus.bridge.settings import BridgeSettings, Wire
 from veredus.bridge.wire.generation import Generation, detect
+from veredus.bridge.wire.spill import LEAST_SIZE
 
 log = structlog.get_logger("veredus.bridge")
 # So far back does a reader look for what it has published but not yet counted: many pages of many accounts.
@@ -22,8 +23,8 @@ _TAIL = 10_000
 
 
 class Streams(Struct, frozen=True):
-    """What a bridge writes to, on one link. ``max_size``: of a message for the stream of Emails,
-    ``event_size``: of one for that of events. ``before`` and ``mailboxes``: None where none is wanted."""
+    """What a bridge writes to, on one link. ``max_size``: of a message for the stream of Emails and those of
+    routes, ``event_size``: of one for that of events. ``before`` and ``mailboxes``: None where none is wanted."""
 
     link: Link
     generation: Generation
@@ -88,8 +89,7 @@ async def open_streams(link: Link, settings: BridgeSettings) -> Streams:
         info = await (resources.look_up if managed else resources.ensure)(link, resource)
         own = int(info.config.get("max_msg_size", -1))
         limits[resource.name] = min(link.max_payload, own) if own > 0 else link.max_payload
-    limit = limits.get(settings.stream.name, link.max_payload)
-    await _check_routes(link, settings)
+    limit = min(limits.get(settings.stream.name, link.max_payload), await _size_of_routes(link, settings))
     generation = Generation.of(await _wire(link, settings))
     log.info("streams_ready", server=link.server, wire=generation.name, max_size=limit)
     before, mailboxes = (KeyValue(link, name) if name else None for name in _optional(settings))
@@ -106,13 +106,22 @@ async def open_streams(link: Link, settings: BridgeSettings) -> Streams:
     )
 
 
-async def _check_routes(link: Link, settings: BridgeSettings) -> None:
-    """A copy that no stream takes would never be acknowledged."""
+async def _size_of_routes(link: Link, settings: BridgeSettings) -> int:
+    """The largest message that all routes take. A copy that no stream takes would never be acknowledged."""
+    least = link.max_payload
     for route in settings.routes:
         subject = route.subject.replace("{account}", "account")
         answer = await call(link, "STREAM.NAMES", {"subject": subject}, f"route to {route.subject}")
-        if not answer.get("streams"):
+        names = answer.get("streams")
+        if not names:
             raise Misconfigured(f"no stream takes {route.subject!r}, to which a route leads: create one")
+        own = int((await stream_info(link, names[0])).config.get("max_msg_size", -1))
+        if 0 < own < LEAST_SIZE:
+            raise Misconfigured(
+                f"stream {names[0]}, to which a route leads: max_msg_size is {own}, {LEAST_SIZE} is the least"
+            )
+        least = min(least, own) if own > 0 else least
+    return least
 
 
 async def _wire(link: Link, settings: BridgeSettings) -> Wire:

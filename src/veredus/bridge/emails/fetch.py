@@ -1,13 +1,15 @@
 """Emails with all that their messages need, a bounded number of octets at a time, the next ones meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 
+from veredus.bridge.attempts import Attempts
+from veredus.bridge.records import Records
 from veredus.bridge.settings import BridgeSettings
 from veredus.bridge.source import AccountSource
-from veredus.bridge.wire.values import octets as octets_of
-from veredus.client.errors import JMAPError, TransportError, Unauthorized
+from veredus.bridge.tasks import stop
+from veredus.bridge.wire import values
+from veredus.client.errors import JMAPError, ProtocolError, TransportError, Unauthorized
 from veredus.wire.types import Id, JsonObject
 
 # RFC 8621 §4.2: what Email/get gives by default, which is what jmap2nats asks for.
@@ -41,7 +43,11 @@ class EmailFetch:
         if "bodyValues" in also:  # a route looks into the text
             self._arguments["fetchAllBodyValues"] = True
 
-    async def all(self, heads: Sequence[JsonObject]) -> AsyncIterator[tuple[Id, JsonObject | None]]:
+    def heads(self, properties: Sequence[str], attempts: Attempts) -> Records:
+        """What must be known before Emails are fetched."""
+        return Records(self._source, "Email", properties, attempts)
+
+    async def all(self, heads: Sequence[JsonObject]) -> AsyncGenerator[tuple[Id, JsonObject | None], None]:
         """Each Email of ``heads`` (``id`` and ``size``), in order; None where it must be fetched alone.
 
         One request is under way while what the one before brought is being worked on.
@@ -60,13 +66,16 @@ class EmailFetch:
                         yield id, emails.pop(id)
         finally:
             if coming is not None:
-                coming[1].cancel()
-                with suppress(asyncio.CancelledError):
-                    await coming[1]
+                await stop([coming[1]])
 
     async def one(self, id: Id) -> JsonObject | None:
-        """One Email; None: it is gone."""
-        return (await self._get([id])).get(id)
+        """One Email; None: it is gone. Raises ProtocolError when the server says neither this nor that."""
+        found, gone = await self._get([id])
+        if id not in found and id not in gone:
+            raise ProtocolError(
+                self._source.client.host, "Email/get: an id is neither in list nor in notFound"
+            )
+        return found.get(id)
 
     def _start(
         self, groups: Iterator[list[Id]]
@@ -77,7 +86,8 @@ class EmailFetch:
     async def _together(self, ids: list[Id]) -> dict[Id, JsonObject] | None:
         """None: at least one of them cannot be fetched, or they are too many; each alone tells more."""
         try:
-            return await self._get(ids)
+            found, gone = await self._get(ids)
+            return found if gone >= set(ids) - found.keys() else None
         except Unauthorized:
             raise
         except JMAPError as error:
@@ -85,16 +95,17 @@ class EmailFetch:
                 raise
             return None
 
-    async def _get(self, ids: list[Id]) -> dict[Id, JsonObject]:
+    async def _get(self, ids: list[Id]) -> tuple[dict[Id, JsonObject], set[Id]]:
+        """What is there, and what is not found."""
         async with self._source.client.batch(self._source.account) as batch:
             got = batch.get("Email", ids, self._properties, **self._arguments)
-        return {record.id: record.json for record in got.list}
+        return {record.id: record.json for record in got.list}, set(got.result.not_found)
 
     def _groups(self, heads: Sequence[JsonObject]) -> Iterator[list[Id]]:
         group: list[Id] = []
         octets = 0
         for head in heads:
-            size = max(_LEAST_OCTETS, octets_of(head.get("size")))
+            size = max(_LEAST_OCTETS, values.octets(head.get("size")))
             if group and (octets + size > self._octets or len(group) == self._source.most):
                 yield group
                 group, octets = [], 0
@@ -102,3 +113,10 @@ class EmailFetch:
             octets += size
         if group:
             yield group
+
+
+def text_octets(email: JsonObject | None) -> int:
+    """Of what is large in memory, roughly; 0 for one that is still to be fetched."""
+    bodies = (email or {}).get("bodyValues")
+    found = bodies.values() if isinstance(bodies, dict) else ()
+    return sum(len(values.text(body.get("value"))) for body in found if isinstance(body, dict))

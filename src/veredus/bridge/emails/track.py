@@ -2,15 +2,17 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 
 from msgspec import Struct
 
 from veredus.bridge.attempts import Failed
-from veredus.bridge.emails.fetch import EmailFetch
+from veredus.bridge.emails.fetch import EmailFetch, text_octets
 from veredus.bridge.emails.parts import PartStore
 from veredus.bridge.emails.select import Selection
+from veredus.bridge.nats.publish import Publisher
 from veredus.bridge.publishing import Item, Outlet, States
 from veredus.bridge.settings import BridgeSettings
 from veredus.bridge.snapshot import Progress, Snapshot
@@ -24,6 +26,8 @@ from veredus.wire.types import Id, JsonObject
 
 # Emails whose parts are being stored, or which wait for their turn to be published.
 _AHEAD = 64
+# Of their texts, which are in memory.
+_OCTETS_AHEAD = 16 * 1024 * 1024
 
 
 class Tools(Struct, frozen=True):
@@ -46,6 +50,7 @@ class EmailTrack:
     ) -> None:
         self._settings, self._generation, self._tools, self._known = settings, generation, tools, known
         self._about, self._status = tools.outlet.about, tools.outlet.status
+        self._heads = tools.fetch.heads(self.properties, tools.outlet.attempts)
 
     @property
     def properties(self) -> list[str]:
@@ -58,8 +63,17 @@ class EmailTrack:
 
         return await self._tools.snapshot.run(old_state, self.properties, take)
 
+    async def begun(self) -> None:
+        await self._tools.snapshot.done()
+
     async def take(self, changes: Changes, created: Sequence[JsonObject]) -> None:
-        await self.publish(created, States(changes.old_state, changes.new_state))
+        states = States(changes.old_state, changes.new_state)
+        there = {head["id"]: head for head in created}
+        found = await self._heads.get([id for id in changes.created if id not in there])
+        for id, failed in found.failed.items():
+            await self._tools.outlet.park(Item("Email", "created", id), failed, states)
+        there |= found.records
+        await self.publish([there[id] for id in changes.created if id in there], states)
 
     async def publish(self, heads: Sequence[JsonObject], states: States) -> None:
         """Publish the Emails of ``heads``; when it returns each is in the stream, or parked, or gone.
@@ -70,26 +84,46 @@ class EmailTrack:
             head for head in heads if head["id"] not in self._known and self._tools.selection.takes(head)
         ]
         self._status.counts["left_out"] += len(heads) - len(chosen)
-        preparing: deque[asyncio.Task[list[Message]]] = deque()
         publisher = self._tools.outlet.publisher()
+        async with aclosing(self._in_order(chosen, states)) as prepared:
+            async for messages in prepared:
+                await self._send(publisher, messages)
+        await publisher.drain()
 
-        async def send(messages: Sequence[Message]) -> None:
-            for message in messages:
-                await self._tools.outlet.send(publisher, message)
+    async def _send(self, publisher: Publisher, messages: Sequence[Message]) -> None:
+        """The copies first: once the message itself is in the stream, nobody publishes them again."""
+        *copies, message = messages
+        sent = [await self._tools.outlet.send(publisher, copy) for copy in copies]
+        for acknowledged in sent:
+            await acknowledged
+        await self._tools.outlet.send(publisher, message)
 
+    async def _in_order(
+        self, heads: Sequence[JsonObject], states: States
+    ) -> AsyncGenerator[list[Message], None]:
+        """The messages of each Email, the next ones being prepared meanwhile: as many as memory allows."""
+        preparing: deque[asyncio.Task[list[Message]]] = deque()
+        octets: deque[int] = deque()
         try:
-            async for id, email in self._tools.fetch.all(chosen):
-                preparing.append(asyncio.create_task(self._prepared(id, email, states)))
-                while len(preparing) > _AHEAD or (preparing and preparing[0].done()):
-                    await send(await preparing.popleft())
+            async with aclosing(self._tools.fetch.all(heads)) as emails:
+                async for id, email in emails:
+                    preparing.append(asyncio.create_task(self._prepared(id, email, states)))
+                    octets.append(text_octets(email))
+                    while preparing and (
+                        preparing[0].done() or len(preparing) > _AHEAD or sum(octets) > _OCTETS_AHEAD
+                    ):
+                        octets.popleft()
+                        if messages := await preparing.popleft():
+                            yield messages
             while preparing:
-                await send(await preparing.popleft())
-            await publisher.drain()
+                if messages := await preparing.popleft():
+                    yield messages
         finally:
             await stop(preparing)
 
     async def _prepared(self, id: Id, email: JsonObject | None, states: States) -> list[Message]:
-        """The messages of one Email, when all they name is stored; none if it is gone, or parked."""
+        """The messages of one Email, its copies first, when all they name is stored; none if it is gone, or
+        parked."""
         first = email
 
         async def attempt(number: int) -> list[Message]:
@@ -113,7 +147,7 @@ class EmailTrack:
             self._settings.stream.subject_prefix, account, email, outcomes, self._extra(email, states)
         )
         message = await self._tools.outlet.fitting(message)
-        return [message, *selection.routed(email, message, account)]
+        return [*selection.routed(email, message, account), message]
 
     def _extra(self, email: JsonObject, states: States) -> Mapping[str, str]:
         """The headers that jmap2nats does not have."""

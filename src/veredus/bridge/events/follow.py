@@ -10,10 +10,10 @@ from veredus.bridge.dead_letters import DeadLetters, Parking
 from veredus.bridge.emails.select import Selection
 from veredus.bridge.events.before import ALONE, CACHE, Before
 from veredus.bridge.events.pages import Pages
-from veredus.bridge.events.records import Records, Standing
 from veredus.bridge.events.track import EventTrack, Tools
 from veredus.bridge.follower import Follower
 from veredus.bridge.publishing import Outlet
+from veredus.bridge.records import Records, Standing
 from veredus.bridge.settings import BridgeSettings
 from veredus.bridge.snapshot import Snapshot
 from veredus.bridge.source import AccountSource
@@ -78,6 +78,7 @@ def event_tools(reading: Reading, type: str, attempts: Attempts, letters: Parkin
             letters=letters,
             status=reading.status.track("events", type),
             max_size=streams.event_size,
+            evicts=settings.parts.on_full == "evict-oldest",
         ),
         records=Records(source, type, wanted, attempts),
         there=Records(source, type, ["id"], attempts),

@@ -14,9 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from veredus.bridge.nats.kv import KeyValue
-from veredus.bridge.source import AccountSource, CannotCalculate
-from veredus.client.calls import ChangesCall
-from veredus.client.errors import TransportError, Unauthorized
+from veredus.bridge.source import AccountSource
 from veredus.client.results import Changes
 from veredus.wire.types import JsonObject
 
@@ -34,18 +32,15 @@ class Pages(AccountSource):
         self._page: Changes | None = None
 
     async def changes(
-        self, type: str, since: str, properties: Sequence[str]
+        self, type: str, since: str, properties: Sequence[str] | None
     ) -> tuple[Changes, list[JsonObject]]:
-        """As of AccountSource; but what was created may be missing, and is to be fetched then.
-
-        Raises NatsError, too.
-        """
+        """As of AccountSource, with the properties that this was made for. Raises NatsError, too."""
         del properties
         page = await self._last()
         if page is not None and page.old_state == since:
             # What comes after it is found from its end.
             return replace(page, has_more_changes=True), []
-        page, created = await self._ask(type, since)
+        page, created = await super().changes(type, since, self._properties)
         if page.new_state != since and (page.created or page.updated or page.destroyed):
             value = msgspec.json.encode(page)
             # A page that the server made larger than we asked for is kept in memory alone.
@@ -60,24 +55,3 @@ class Pages(AccountSource):
             self._page = None if found is None else msgspec.json.decode(found[0], type=Changes)
             self._loaded = True
         return self._page
-
-    async def _ask(self, type: str, since: str) -> tuple[Changes, list[JsonObject]]:
-        """One record that the server fails at must not hold back the changes."""
-        try:
-            async with self.client.batch(self.account, raise_errors=False) as batch:
-                changes = batch.changes(type, since, max_changes=self.most)
-                got = batch.get(type, changes.created_ref, self._properties)
-        except TransportError as error:
-            if isinstance(error, Unauthorized) or not await self.answers():
-                raise
-            async with self.client.batch(self.account, raise_errors=False) as batch:
-                changes = batch.changes(type, since, max_changes=self.most)
-            return self._result(changes), []
-        page = self._result(changes)
-        return page, [] if got.error is not None else [record.json for record in got.list]
-
-    @staticmethod
-    def _result(changes: ChangesCall) -> Changes:
-        if changes.error is not None and changes.error.type == "cannotCalculateChanges":
-            raise CannotCalculate(str(changes.error))
-        return changes.result

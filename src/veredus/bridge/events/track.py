@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from veredus.bridge.attempts import Failed
 from veredus.bridge.emails.select import Selection
 from veredus.bridge.events.before import Before
-from veredus.bridge.events.records import Found, Records, Standing
 from veredus.bridge.nats.jetstream import next_message
 from veredus.bridge.nats.publish import Publisher
 from veredus.bridge.nats.window import Ack
 from veredus.bridge.publishing import Item, Outlet, States
+from veredus.bridge.records import Found, Records, Standing
 from veredus.bridge.settings import EventStreamSettings
 from veredus.bridge.snapshot import Progress, Snapshot
 from veredus.bridge.source import PAGE
@@ -73,6 +73,9 @@ class EventTrack:
             await self._publish([("snapshot", id) for id in ids], found, states)
 
         return await self._tools.snapshot.run(old_state, ["id"], take, self._lost)
+
+    async def begun(self) -> None:
+        await self._tools.snapshot.done()
 
     async def take(self, changes: Changes, created: Sequence[JsonObject]) -> None:
         states = States(changes.old_state, changes.new_state)

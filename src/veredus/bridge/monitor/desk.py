@@ -10,7 +10,7 @@ import structlog
 from veredus.bridge import control
 from veredus.bridge.account import AccountReader
 from veredus.bridge.accounts import require
-from veredus.bridge.ask import Target, ask_snapshot
+from veredus.bridge.ask import Target, ask_snapshot, utc_date
 from veredus.bridge.dead_letters import DeadLetters, Parked
 from veredus.bridge.monitor.heartbeat import Heartbeat
 from veredus.bridge.monitor.lasting import lasting
@@ -98,13 +98,15 @@ class Desk:
     # ------------------------------------------------------------ what the service does
 
     async def _tell(self, account: Id, _: JsonObject) -> JsonObject:
-        told = report(self._status)
+        told = report(self._status, self._settings.monitor.max_lag_s)
         return {**told, "accounts": {account: told["accounts"].get(account)}}
 
     async def _snapshot(self, account: Id, request: JsonObject) -> JsonObject:
         after = request.get("after")
         if after is not None and not isinstance(after, str):
             raise ValueError("after must be a UTCDate, or null for everything")
+        if after is not None:
+            after = utc_date(after)
         return {"after": after, "state": await ask_snapshot(self._target(account), after)}
 
     async def _pause(self, account: Id, _: JsonObject) -> JsonObject:

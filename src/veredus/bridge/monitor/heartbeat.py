@@ -12,7 +12,7 @@ from veredus.bridge.nats.jetstream import call, purge, stream_info
 from veredus.bridge.nats.kv import KeyValue
 from veredus.bridge.nats.link import Link
 from veredus.bridge.settings import BridgeSettings, DlqSettings
-from veredus.bridge.status import BridgeStatus, report
+from veredus.bridge.status import BridgeStatus, Mode, report
 from veredus.bridge.streams import Streams, wanted
 from veredus.wire.types import Id, JsonObject
 
@@ -37,16 +37,19 @@ class Heartbeat:
         await self._forget_the_dead()
         while True:
             await self.beat()
-            mode = self._status.mode
+            told = self._in_short()
             for _ in range(max(1, round(self._settings.monitor.heartbeat_s / _TICK_S))):
                 await asyncio.sleep(_TICK_S)
-                if self._status.mode != mode:  # who takes over tells it soon
+                if self._in_short() != told:  # who takes over tells it soon, and so who is in trouble
                     break
+
+    def _in_short(self) -> tuple[Mode, bool]:
+        return self._status.mode, bool(self._status.problems(self._settings.monitor.max_lag_s))
 
     async def beat(self) -> None:
         """One sign of life."""
         await self._look()
-        body = msgspec.json.encode(report(self._status))
+        body = msgspec.json.encode(report(self._status, self._settings.monitor.max_lag_s))
         self._streams.link.send(f"{self._settings.monitor.heartbeat_prefix}.{self._status.instance}", body)
         await self._streams.state.put(self._key, body)
         if self._verbose:

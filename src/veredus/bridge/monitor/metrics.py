@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -9,6 +10,7 @@ from prometheus_client.metrics_core import Metric
 
 from veredus.bridge.status import AccountStatus, BridgeStatus, TrackStatus
 
+Labels: TypeAlias = tuple[str, str, str, str]
 _TRACK = ("bridge", "account", "type", "stream")
 # Keys of TrackStatus.counts, and what they are called here.
 _COUNTS = {
@@ -24,6 +26,8 @@ _COUNTS = {
     "parts_evicted": ("bridge_evictions", "Objects removed to make room."),
     "bucket_full": ("bridge_bucket_full", "Parts for which the object store had no room."),
 }
+# Nothing in the stream of events has parts.
+_OF_PARTS = ("parts_stored", "part_octets", "bucket_full")
 _PUBLISHED = "published."
 
 
@@ -43,15 +47,22 @@ class BridgeMetrics:
         for key, (name, about) in _COUNTS.items():
             family = CounterMetricFamily(name, about, labels=_TRACK)
             for labels, track in self._tracks():
-                family.add_metric(labels, track.counts[key])
+                if key not in _OF_PARTS or labels[-1] == "emails":
+                    family.add_metric(labels, track.counts[key])
             yield family
 
     def _of_bridges(self) -> Iterator[Metric]:
         push = GaugeMetricFamily(
-            "bridge_push_connected", "Whether the server pushes.", labels=("bridge", "transport")
+            "bridge_push_connected",
+            "1: the JMAP server pushes; 0: it is asked.",
+            labels=("bridge", "transport"),
         )
-        up = GaugeMetricFamily("bridge_connected", "Whether it is connected.", labels=("bridge", "to"))
-        octets = GaugeMetricFamily("bridge_object_bytes", "Octets in the object store.", labels=("bridge",))
+        up = GaugeMetricFamily(
+            "bridge_connected", "1: connected to the server of JMAP, or NATS.", labels=("bridge", "to")
+        )
+        octets = GaugeMetricFamily(
+            "bridge_object_bytes", "Octets in the object store, as of the last heartbeat.", labels=("bridge",)
+        )
         for one in self._bridges:
             push.add_metric((one.name, one.transport or ""), one.transport not in (None, "poll"))
             up.add_metric((one.name, "jmap"), one.jmap_connected)
@@ -63,13 +74,15 @@ class BridgeMetrics:
     def _of_accounts(self) -> Iterator[Metric]:
         labels = ("bridge", "account")
         lag = GaugeMetricFamily(
-            "bridge_lag_seconds", "How long something has been waiting to be published.", labels=labels
+            "bridge_lag_seconds", "How long the next step of something has been due.", labels=labels
         )
         held = GaugeMetricFamily(
-            "bridge_lease_held", "Whether this process reads the account.", labels=labels
+            "bridge_lease_held", "1: this process reads the account; 0: another shall.", labels=labels
         )
-        parked = GaugeMetricFamily("bridge_parked", "Dead letters that wait for somebody.", labels=labels)
-        paused = GaugeMetricFamily("bridge_paused", "Whether nobody shall read the account.", labels=labels)
+        parked = GaugeMetricFamily(
+            "bridge_parked", "Dead letters that are there, as of the last heartbeat.", labels=labels
+        )
+        paused = GaugeMetricFamily("bridge_paused", "1: nobody reads the account, by order.", labels=labels)
         for bridge, account in self._accounts():
             values = (bridge.name, account.id)
             lag.add_metric(values, account.lag_s)
@@ -79,12 +92,14 @@ class BridgeMetrics:
         yield from (lag, held, parked, paused)
 
     def _moments(self) -> Iterator[Metric]:
+        """Of what this process reads: the age of what another or nobody reads would grow for ever."""
         age = GaugeMetricFamily(
-            "bridge_checkpoint_age_seconds", "Since the cursor was last known to be right.", labels=_TRACK
+            "bridge_checkpoint_age_seconds", "Since the cursor moved, or was seen to be right.", labels=_TRACK
         )
-        for labels, track in self._tracks():
-            if track.moved_at is not None:
-                age.add_metric(labels, time.monotonic() - track.moved_at)
+        for bridge, account in self._accounts():
+            for labels, track in _tracks_of(bridge, account) if account.mode == "active" else ():
+                if track.moved_at is not None:
+                    age.add_metric(labels, time.monotonic() - track.moved_at)
         yield age
 
     def _published(self) -> Metric:
@@ -102,11 +117,15 @@ class BridgeMetrics:
             for account in bridge.accounts.values():
                 yield bridge, account
 
-    def _tracks(self) -> Iterator[tuple[tuple[str, str, str, str], TrackStatus]]:
+    def _tracks(self) -> Iterator[tuple[Labels, TrackStatus]]:
         for bridge, account in self._accounts():
-            for name, track in account.tracks.items():
-                pipeline, _, type = name.partition("/")
-                yield (bridge.name, account.id, type, pipeline), track
+            yield from _tracks_of(bridge, account)
+
+
+def _tracks_of(bridge: BridgeStatus, account: AccountStatus) -> Iterator[tuple[Labels, TrackStatus]]:
+    for name, track in account.tracks.items():
+        pipeline, _, type = name.partition("/")
+        yield (bridge.name, account.id, type, pipeline), track
 
 
 def _by_op(track: TrackStatus) -> dict[str, int]:

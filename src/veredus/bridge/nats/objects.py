@@ -7,7 +7,7 @@ store the same object at once one is first, and the other removes its chunks aga
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -99,6 +99,7 @@ class ObjectStore:
         """
         nuid = self._nuid.next().decode()
         sent: list[asyncio.Future[Ack]] = []
+        metas: list[asyncio.Future[Ack]] = []
         deadline = asyncio.timeout(LONGEST_PUT_S)
         try:
             async with deadline:
@@ -116,9 +117,9 @@ class ObjectStore:
                     chunks=len(sent),
                     digest=_DIGEST + base64.urlsafe_b64encode(digest).decode(),
                 )
-                there = await self._put_meta(info, replace)
+                there = await self._put_meta(info, replace, metas)
         except BaseException as error:
-            await self._remove_chunks(nuid, sent)
+            await self._remove_chunks(nuid, sent, metas)
             if isinstance(error, StreamFull):
                 raise BucketFull(f"object store {self.bucket} is full: {error}") from None
             if deadline.expired():
@@ -145,18 +146,24 @@ class ObjectStore:
                     sent[checked].result()
                     checked += 1
         for future in sent[checked:]:
-            await future
+            await asyncio.shield(future)
         return octets, digest.digest()
 
-    async def _put_meta(self, info: ObjectInfo, replace: bool) -> ObjectInfo | None:
-        """None when it is written, else what was there before; what is marked as deleted is nothing."""
+    async def _put_meta(
+        self, info: ObjectInfo, replace: bool, metas: list["asyncio.Future[Ack]"]
+    ) -> ObjectInfo | None:
+        """None when it is written, else what was there before; what is marked as deleted is nothing.
+
+        ``metas`` gets a future for each that is sent.
+        """
         body = msgspec.json.encode(info)
         expected = 0
         before: ObjectInfo | None = None
         for _ in range(_ATTEMPTS):
             headers = encoded_headers({ROLLUP: "sub", EXPECTED_SEQUENCE: str(expected)})
             try:
-                await (await self._window.send(self.meta_of(info.name), body, headers))
+                metas.append(await self._window.send(self.meta_of(info.name), body, headers))
+                await asyncio.shield(metas[-1])
             except Conflict:
                 found = await last_message(self.link, self.stream, self.meta_of(info.name))
                 before = self._read(found.data) if found is not None else None
@@ -169,12 +176,19 @@ class ObjectStore:
                 return None
         raise Conflict(f"object store {self.bucket}: others write {info.name!r} all the time")
 
-    async def _remove_chunks(self, nuid: str, sent: list["asyncio.Future[Ack]"]) -> None:
-        """Also those that are still under way: a purge could overtake them."""
+    async def _remove_chunks(
+        self, nuid: str, sent: list["asyncio.Future[Ack]"], metas: Sequence["asyncio.Future[Ack]"] = ()
+    ) -> None:
+        """Also those that are still under way: a purge could overtake them.
+
+        Who was stopped while the meta message was under way has stored the object all the same: then they stay.
+        """
         if not sent:
             return
         with suppress(NatsError):
-            await asyncio.wait(sent)
+            await asyncio.wait([*sent, *metas])
+            if any(meta.exception() is None for meta in metas):
+                return
             await purge(self.link, self.stream, self.chunks_of(nuid))
 
     async def info(self, name: str) -> ObjectInfo | None:

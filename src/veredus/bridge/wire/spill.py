@@ -26,6 +26,7 @@ MARGIN = 8 * 1024
 SHORT = 1024
 # Below this the ids alone, 255 octets each, would not fit.
 MIN_ROOM = 8 * 1024
+LEAST_SIZE = MARGIN + MIN_ROOM
 FIRST = (
     "Jmap-References",
     "Jmap-To",
@@ -63,7 +64,7 @@ def fit(message: Message, max_payload: int) -> Message | Spilled:
     """``message`` as it can be published to a server with that ``max_payload``; raises TooSmall."""
     room = max_payload - MARGIN
     if room < MIN_ROOM:
-        raise TooSmall(f"max_payload of the NATS server is {max_payload}; {MARGIN + MIN_ROOM} is the least.")
+        raise TooSmall(f"max_payload of the NATS server is {max_payload}; {LEAST_SIZE} is the least.")
     if message.size <= room:
         return message
     cut = replace(message, headers=_cut(message, room // 2 - SHORT))

@@ -29,8 +29,9 @@ class Records:
     async def get(self, ids: Sequence[Id]) -> Found:
         """Raises Unreachable, and what the client raises that concerns all of them."""
         found = Found()
-        for at in range(0, len(ids), self._source.most):
-            some = ids[at : at + self._source.most]
+        most = self._source.most
+        for at in range(0, len(ids), most):
+            some = ids[at : at + most]
             try:
                 found.records |= await self._get(some)
             except Unauthorized:
