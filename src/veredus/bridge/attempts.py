@@ -37,6 +37,14 @@ class Failed(Exception):
         self.error, self.attempts, self.first_at, self.last_at = error, attempts, first_at, datetime.now(UTC)
 
 
+def _is_of_all(error: Exception) -> bool:
+    """A server that asks to be spared is not the item's fault either, however long it does."""
+    if isinstance(error, TransportError):
+        asks = error.status == 503 and error.retry_after_s is not None
+        return error.status == 429 or asks or isinstance(error, Unauthorized)
+    return isinstance(error, _OF_ALL) and not isinstance(error, BucketFull)
+
+
 class Attempts:
     """``probe``: whether the server answers a harmless request."""
 
@@ -56,7 +64,7 @@ class Attempts:
             try:
                 return await action(attempt)
             except _OF_AN_ITEM as error:
-                if isinstance(error, _OF_ALL) and not isinstance(error, BucketFull):
+                if _is_of_all(error):
                     raise
                 if isinstance(error, TransportError) and not await self._probe():
                     raise Unreachable(str(error)) from error

@@ -30,7 +30,8 @@ class KvCursor:
         self._revision = None if found is None else found[1]
         for key in self._others:
             found = found or await self._bucket.get(key)
-        return None if found is None else found[0].decode()
+        # What is no text is no state of any server, which will say so.
+        return None if found is None else found[0].decode(errors="replace")
 
     async def save(self, state: str) -> None:
         value = state.encode()

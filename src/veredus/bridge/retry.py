@@ -143,6 +143,7 @@ class _Emails:
                 letters=self.kept,
                 status=self.status,
                 max_size=streams.max_size,
+                evicts=settings.parts.on_full == "evict-oldest",
             ),
             selection=selection,
             snapshot=Snapshot(source, streams.state, "emails", settings.snapshot),

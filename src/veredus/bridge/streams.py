@@ -24,7 +24,8 @@ _TAIL = 10_000
 
 class Streams(Struct, frozen=True):
     """What a bridge writes to, on one link. ``max_size``: of a message for the stream of Emails and those of
-    routes, ``event_size``: of one for that of events. ``before`` and ``mailboxes``: None where none is wanted."""
+    routes, ``event_size``: of one for that of events. ``before`` and ``mailboxes``: None where none is
+    wanted."""
 
     link: Link
     generation: Generation

@@ -117,6 +117,7 @@ def test_every_header_is_documented_and_no_other() -> None:
 def test_every_metric_is_documented_and_no_other() -> None:
     status = BridgeStatus("b", "i", object_octets=1)
     account = status.accounts["a1"] = AccountStatus("a1")
+    account.active = True
     account.track("emails", "Email").moved_at = 0.0
     registry = CollectorRegistry()
     BridgeMetrics(registry, [status])

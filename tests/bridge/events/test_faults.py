@@ -13,7 +13,7 @@ from bridge.events.replay import Replay
 from bridge.events.world import Stage
 from veredus.bridge.cursor import KvCursor
 from veredus.bridge.events.before import Before
-from veredus.bridge.events.records import Records
+from veredus.bridge.records import Records
 from veredus.bridge.events.track import EventTrack
 from veredus.bridge.nats.kv import KeyValue
 from veredus.bridge.publishing import Outlet

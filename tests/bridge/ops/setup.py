@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import httpx
 from msgspec import Struct
 
 from bridge.nats.servers import Server, linked
+from bridge.ops.forks import Fork, Forks
 from cli.running import free_port
 from client.world import World
 from veredus.bridge.config import load
@@ -24,7 +24,6 @@ from veredus.bridge.nats.reader import Reading, read
 from veredus.bridge.settings import BridgeSettings
 from veredus.bridge.streams import Streams, open_streams
 
-_ROOT = Path(__file__).parent.parent.parent.parent
 PATIENCE_S = 40.0
 
 
@@ -43,8 +42,8 @@ class Ended(Struct, frozen=True):
 class Setup:
     """``more``: lines of the [[bridge]] table."""
 
-    def __init__(self, world: World, nats: Server, directory: Path) -> None:
-        self.world, self.nats, self.directory = world, nats, directory
+    def __init__(self, world: World, nats: Server, directory: Path, forks: Forks) -> None:
+        self.world, self.nats, self.directory, self._forks = world, nats, directory, forks
         self.token = directory / "token"
         self.write_token(world.token)
         self.file = directory / "bridge.toml"
@@ -70,14 +69,12 @@ class Setup:
 
     async def cli(self, *words: object) -> "Ended":
         """A command, in a process of its own."""
-        argv = (sys.executable, "-m", "veredus", "bridge", *map(str, words), "--config", str(self.file))
-        child = await asyncio.create_subprocess_exec(
-            *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE, env=_environment(), cwd=self.directory,
-        )  # fmt: skip
+        argv = ["bridge", *map(str, words), "--config", str(self.file)]
+        (out, its_out), (err, its_err) = os.pipe(), os.pipe()
+        child = await self._forks.start(argv, self.directory, its_out, its_err)
         async with asyncio.timeout(PATIENCE_S):
-            out, err = await child.communicate()
-        return Ended(child.returncode or 0, out.decode(), err.decode())
+            said = [b"".join([line async for line in lines(end)]) for end in (out, err)]
+            return Ended(await child.wait(), *(octets.decode() for octets in said))
 
     @asynccontextmanager
     async def link(self) -> AsyncIterator[Link]:
@@ -121,37 +118,32 @@ class Setup:
             yield await open_streams(link, self.settings)
 
     def process(self) -> "Process":
-        return Process(self.file)
+        return Process(self.file, self._forks)
 
 
 class Process:
     """`veredus bridge run`, with its monitor on a free port; killed at the end of the block."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, file: Path, forks: Forks) -> None:
+        self._file, self._forks = file, forks
         self._port = free_port()
-        self._child: asyncio.subprocess.Process | None = None
+        self._child: Fork | None = None
         self._reading: asyncio.Task[None] | None = None
         self.lines: list[str] = []
 
     async def __aenter__(self) -> "Process":
-        self._child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "veredus", "bridge", "run", "--config", str(self._file)),
-            *("--listen", f"127.0.0.1:{self._port}"),
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-            env=_environment(), cwd=self._file.parent,
-        )  # fmt: skip
-        self._reading = asyncio.create_task(self._read(self._child))
+        argv = ["bridge", "run", "--config", str(self._file), "--listen", f"127.0.0.1:{self._port}"]
+        end, its_end = os.pipe()
+        self._child = await self._forks.start(argv, self._file.parent, os.dup(its_end), its_end)
+        self._reading = asyncio.create_task(self._read(end))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._child is not None and self._child.returncode is None:
-            self._child.kill()
+        self.send(signal.SIGKILL)
         await self.ended()
 
-    async def _read(self, child: asyncio.subprocess.Process) -> None:
-        assert child.stderr is not None
-        async for line in child.stderr:
+    async def _read(self, end: int) -> None:
+        async for line in lines(end):
             self.lines.append(line.decode().rstrip("\n"))
 
     @property
@@ -190,7 +182,8 @@ class Process:
 
         async def says() -> bool:
             assert self._child is not None
-            assert self._child.returncode is None, "\n".join(self.lines)
+            assert self._reading is not None
+            assert not self._reading.done(), "\n".join(self.lines)
             said = await self.readiness()
             return said is not None and said["status"] == status and problem in json.dumps(said)
 
@@ -206,9 +199,17 @@ class Process:
         await until(logged)
 
 
-def _environment() -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("VEREDUS")}
-    return clean | {"PYTHONPATH": str(_ROOT / "src")}
+async def lines(end: int) -> AsyncIterator[bytes]:
+    """Of a pipe, until nobody writes into it any more."""
+    reader = asyncio.StreamReader()
+    with open(end, "rb", buffering=0) as pipe:
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
+        try:
+            async for line in reader:
+                yield line
+        finally:
+            transport.close()
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:

@@ -1,13 +1,16 @@
 """`veredus bridge run` as a process: what it waits for, what ends it, and how it says so."""
 
+import asyncio
 import signal
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from urllib.parse import urlsplit
 
 import pytest
 
-from bridge.ops.setup import Relay, Setup, until
+from bridge.ops.setup import Process, Relay, Setup, until
 from veredus.bridge import control
+from veredus.bridge.bridge import Bridge
 from veredus.bridge.nats.errors import Missing
 from veredus.bridge.nats.jetstream import call
 from veredus.bridge.nats.kv import KeyValue
@@ -55,6 +58,7 @@ async def test_it_may_be_stopped_at_any_moment(setup: Setup) -> None:
     ids = await setup.world.add_emails(400)
     for count in (1, 150, 300):
         async with setup.process() as process:
+            await process.until_it_logs("nats_connected")
             await setup.until_emails(count)
             assert await process.stop() == 0
             assert not await is_held(setup)
@@ -72,6 +76,10 @@ async def test_nats_that_is_down_at_the_start_is_waited_for(setup: Setup) -> Non
         assert await setup.until_emails(1) == [id]
 
 
+async def logged_twice(process: Process, event: str) -> bool:
+    return process.events.count(event) == 2
+
+
 async def test_a_jmap_server_that_is_down_at_the_start_is_waited_for(setup: Setup) -> None:
     relay = Relay(urlsplit(setup.world.url).port or 0)
     setup.configure(url=f"http://127.0.0.1:{relay.port}/.well-known/jmap")
@@ -84,6 +92,7 @@ async def test_a_jmap_server_that_is_down_at_the_start_is_waited_for(setup: Setu
         await process.until_it_says("unavailable", "JMAP: ")
         await relay.open()
         await process.until_it_says("active")
+        await until(lambda: logged_twice(process, "push_connected"))  # that it is over, too, is in the log
     await relay.close()
 
 
@@ -153,7 +162,7 @@ async def test_an_address_in_use_ends_it(setup: Setup) -> None:
     setup.configure(f'monitor = {{ listen = "127.0.0.1:{setup.nats.port}" }}')
     ended = await setup.cli("run")
     assert ended.code == 1
-    assert f"monitor.listen 127.0.0.1:{setup.nats.port}: " in ended.err
+    assert f"monitor.listen 127.0.0.1:{setup.nats.port}: Address already in use\n" in ended.err
 
 
 async def test_a_token_that_is_rotated_is_read_again(setup: Setup) -> None:
@@ -165,6 +174,11 @@ async def test_a_token_that_is_rotated_is_read_again(setup: Setup) -> None:
         await app.accounts.revoke_token(id)
         await setup.world.add_emails(1)
         await process.until_it_says("unavailable", "HTTP 401")
+
+        async def is_told() -> bool:  # by an early heartbeat
+            return "    problem: JMAP: 127.0.0.1" in (await setup.cli("status")).out
+
+        await until(is_told)
         setup.write_token(setup.world.token)
         await process.until_it_says("active")
         await setup.until_emails(1)
@@ -241,27 +255,31 @@ async def test_a_snapshot_can_be_paused(setup: Setup) -> None:
         assert await setup.until_emails(len(ids)) == ids
 
 
-async def test_accounts_come_and_go_with_the_session(setup: Setup) -> None:
+async def test_accounts_come_and_go_with_the_session(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("veredus.bridge.bridge._SESSION_S", 0.2)
     app = setup.world.app
     bob = await app.add_account("bob@example.com", None)
-    table = setup.table().replace("} }\nnats", '}, accounts = ["*"] }\nnats')
-    setup.file.write_text(table)
-    async with setup.process() as process:
-        await process.until_it_says("active")
+    setup.file.write_text(setup.table().replace("} }\nnats", '}, accounts = ["*"] }\nnats'))
+    bridge = Bridge(setup.settings, "here")
+
+    def reads(*accounts: str) -> Callable[[], Awaitable[bool]]:
+        async def only_those() -> bool:
+            assert not running.done()
+            return {id for id, one in bridge.status.accounts.items() if one.active} == set(accounts)
+
+        return only_those
+
+    running = asyncio.create_task(bridge.run())
+    try:
+        await until(reads(setup.account))
         await app.accounts.grant("alice@example.com", bob, "read")
-        # What is told of the new account makes the bridge look which accounts there are.
-        await setup.world.add_emails(1)
-
-        async def reads_bob() -> bool:
-            metrics = await process.get("/metrics")
-            return (
-                metrics is not None and f'bridge_lease_held{{account="{bob}",bridge="one"}} 1' in metrics.text
-            )
-
-        await until(reads_bob)
+        await until(reads(setup.account, bob))
         await app.accounts.grant("alice@example.com", bob, None)
-        await process.until_it_logs("account_gone")
-        await process.until_it_says("active")
+        await until(reads(setup.account))
+        assert bob not in bridge.status.accounts
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
 
 
 async def test_an_account_that_is_named_and_gone_is_waited_for(setup: Setup) -> None:

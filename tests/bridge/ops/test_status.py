@@ -3,7 +3,9 @@
 import time
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from veredus.bridge.monitor.metrics import BridgeMetrics
 from veredus.bridge.status import AccountStatus, BridgeStatus, report
 
 LONG_AGO = 1000.0
@@ -77,6 +79,18 @@ def test_an_account_that_cannot_begin_is_a_problem() -> None:
 
 
 def test_the_report_tells_numbers_and_states() -> None:
-    told = report(working())
+    told = report(working(), 300)
+    assert told["problems"] == []
     assert told["accounts"]["a"]["tracks"]["emails/Email"]["state"] == "1"
     assert told["accounts"]["a"]["mode"] == told["mode"] == "active"
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_the_age_of_a_cursor_is_told_by_whoever_moves_it(reads: bool) -> None:
+    """A standby that once read would else raise the alarm for ever."""
+    status, registry = working(), CollectorRegistry()
+    status.accounts["a"].active = reads
+    BridgeMetrics(registry, [status])
+    labels = {"bridge": "one", "account": "a", "type": "Email", "stream": "emails"}
+    assert (registry.get_sample_value("bridge_checkpoint_age_seconds", labels) is not None) is reads
+    assert registry.get_sample_value("bridge_lease_held", {"bridge": "one", "account": "a"}) == reads

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeAlias
 
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 
 from veredus.bridge.nats.errors import BucketFull
 from veredus.bridge.nats.eviction import evict_oldest
-from veredus.bridge.nats.objects import About, ObjectStore
+from veredus.bridge.nats.objects import About, ObjectInfo, ObjectStore
 from veredus.bridge.settings import PartsSettings
 from veredus.bridge.source import AccountSource
 from veredus.bridge.status import TrackStatus
@@ -23,6 +24,8 @@ from veredus.wire.types import Id, JsonObject, is_id
 log = structlog.get_logger("veredus.bridge")
 Octets: TypeAlias = bytes | AsyncIterator[bytes]
 RAW = "_raw.eml"
+# An object that is older is written anew: it must not be gone long before the message that names it again.
+_OLD = timedelta(days=1)
 # Room that is made beyond what one part needs, so that not every part has to.
 _SPARE = 1024 * 1024
 _EVICTIONS = 3
@@ -70,7 +73,7 @@ class PartStore:
         self._source, self._objects, self._settings, self._strict = source, objects, settings, strict
         self._generation, self._status = generation, status
         self._slots = asyncio.Semaphore(source.concurrency)
-        self._evicting = asyncio.Lock()
+        self._evicting, self._evictions = asyncio.Lock(), 0
 
     async def store(self, email: JsonObject, *, last: bool) -> dict[Id, Outcome]:
         """What became of each blob. Raises BucketFull, and what reading a blob raises.
@@ -80,7 +83,10 @@ class PartStore:
         plans = self._generation.parts_of(email, self._settings)
         work = [self._one(email["id"], plan, last=last) for plan in plans]
         raw = [self._raw(email)] if self._settings.raw else []
+        evictions = self._evictions
         outcomes = await all_of([*work, *raw])
+        if self._evictions != evictions:
+            outcomes = await all_of(self._still_there(outcome) for outcome in outcomes)
         return {plan.blob_id: outcome for plan, outcome in zip(plans, outcomes, strict=False)}
 
     async def _one(self, email: Id, plan: PartPlan, *, last: bool) -> Outcome:
@@ -116,6 +122,8 @@ class PartStore:
         for _ in range(_EVICTIONS):
             try:
                 put = await self._objects.put(key, octets(), about)
+                if not put.stored and _is_old(put.info):
+                    put = await self._objects.put(key, octets(), about, replace=True)
             except BucketFull as error:
                 outcome = await self._on_full(error, size)
                 if outcome is not None:
@@ -127,6 +135,12 @@ class PartStore:
         raise BucketFull(
             f"object store {self._objects.bucket}: no room for {size} octets, whatever is evicted"
         )
+
+    async def _still_there(self, outcome: Outcome) -> Outcome:
+        """The parts of one Email may be more than the bucket takes."""
+        if not outcome.object_key or await self._objects.info(outcome.object_key) is not None:
+            return outcome
+        return Outcome.failed("put", f"no room in object store {self._objects.bucket} beside the other parts")
 
     async def _on_full(self, error: BucketFull, size: int) -> Outcome | None:
         """What the payload says of it; None: there is room now."""
@@ -141,9 +155,17 @@ class PartStore:
         # Of a small bucket the room beyond the part must not be more than there is.
         wanted = min(size + _SPARE, max(size, self._settings.max_bytes // 2))
         async with self._evicting:
+            self._evictions += 1
             evicted = await evict_oldest(self._objects, wanted)
         self._status.counts["parts_evicted"] += evicted.objects
         log.warning(
             "parts_evicted", bucket=self._objects.bucket, objects=evicted.objects, octets=evicted.octets
         )
         return None
+
+
+def _is_old(info: ObjectInfo) -> bool:
+    try:
+        return datetime.now(UTC) - datetime.fromisoformat(info.mtime) > _OLD
+    except (ValueError, TypeError):  # none, or without a zone: not written by us
+        return False

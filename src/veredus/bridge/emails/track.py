@@ -13,6 +13,7 @@ from veredus.bridge.emails.fetch import EmailFetch, text_octets
 from veredus.bridge.emails.parts import PartStore
 from veredus.bridge.emails.select import Selection
 from veredus.bridge.nats.publish import Publisher
+from veredus.bridge.nats.window import Ack
 from veredus.bridge.publishing import Item, Outlet, States
 from veredus.bridge.settings import BridgeSettings
 from veredus.bridge.snapshot import Progress, Snapshot
@@ -85,17 +86,24 @@ class EmailTrack:
         ]
         self._status.counts["left_out"] += len(heads) - len(chosen)
         publisher = self._tools.outlet.publisher()
+        send = self._tools.outlet.send
+        # Copies that are on their way, and the message itself, which must come after them: once it is in the
+        # stream, nobody publishes them again.
+        copied: deque[tuple[list[asyncio.Future[Ack]], Message]] = deque()
         async with aclosing(self._in_order(chosen, states)) as prepared:
-            async for messages in prepared:
-                await self._send(publisher, messages)
+            async for *copies, message in prepared:
+                copied.append(([await send(publisher, copy) for copy in copies], message))
+                while copied and (len(copied) > _AHEAD or all(copy.done() for copy in copied[0][0])):
+                    await self._send_after(publisher, *copied.popleft())
+        for sent, message in copied:
+            await self._send_after(publisher, sent, message)
         await publisher.drain()
 
-    async def _send(self, publisher: Publisher, messages: Sequence[Message]) -> None:
-        """The copies first: once the message itself is in the stream, nobody publishes them again."""
-        *copies, message = messages
-        sent = [await self._tools.outlet.send(publisher, copy) for copy in copies]
-        for acknowledged in sent:
-            await acknowledged
+    async def _send_after(
+        self, publisher: Publisher, copies: "Sequence[asyncio.Future[Ack]]", message: Message
+    ) -> None:
+        for copy in copies:
+            await copy
         await self._tools.outlet.send(publisher, message)
 
     async def _in_order(

@@ -1,5 +1,6 @@
 """/healthz, /readyz and /metrics of the bridges of this process; no credentials, and nothing of any mail."""
 
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -86,7 +87,9 @@ async def _listen(runner: web.AppRunner, address: str) -> list[str]:
     try:
         await web.TCPSite(runner, host.strip("[]") or None, int(port)).start()
     except OSError as error:
-        raise CannotListen(f"monitor.listen {address}: {error.strerror or error}") from None
+        # asyncio puts the address into its text once more.
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise CannotListen(f"monitor.listen {address}: {why}") from None
     found = [f"{name[0]}:{name[1]}" for name in runner.addresses]
     log.info("monitor_listens", addresses=found)
     return found
