@@ -1,4 +1,4 @@
-"""What a call of the client costs over aiohttp alone: ``python -m tools.bench_call``.
+"""`make bench-client`, first part: what a call of the client costs over aiohttp alone.
 
 The same request, answered with 20 KB by our server in another process; CPU time of this process.
 """
@@ -6,12 +6,14 @@ The same request, answered with 20 KB by our server in another process; CPU time
 import argparse
 import asyncio
 import gc
+import json
 import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -61,7 +63,8 @@ async def measured(runs: int, work: Callable[[], Awaitable[Any]]) -> float:
     return cpu_ms(runs, time.process_time() - began)
 
 
-async def compare(url: str, user: str, password: str, runs: int, rounds: int) -> None:
+async def compare(url: str, user: str, password: str, runs: int, rounds: int) -> dict[str, Any]:
+    """``octets`` of the answer, and ``ms`` of CPU by what was called."""
     async with Client.connect(url, basic=(user, password)) as client, aiohttp.ClientSession() as http:
         ids = [id async for id in client.query(Email, limit=60).ids()]
         ids = await _filling(client, ids)
@@ -95,7 +98,7 @@ async def compare(url: str, user: str, password: str, runs: int, rounds: int) ->
         for _ in range(rounds):
             for name, work in works.items():
                 times[name].append(await measured(runs, work))
-        report(answered, {name: statistics.median(each) for name, each in times.items()})
+        return {"octets": answered, "ms": {name: statistics.median(each) for name, each in times.items()}}
 
 
 async def _filling(client: Client, ids: list[str]) -> list[str]:
@@ -118,6 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=400, help="calls in a round")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--out", type=Path, default=Path("build/bench-client.json"), help="all results")
     args = parser.parse_args()
     context = get_context("spawn")
     ours, theirs = context.Pipe()
@@ -125,10 +129,15 @@ def main() -> None:
     process.start()
     try:
         url, user, password = ours.recv()
-        asyncio.run(compare(url, user, password, args.runs, args.rounds))
+        found = asyncio.run(compare(url, user, password, args.runs, args.rounds))
     finally:
         ours.send(None)
         process.join(10)
+    report(**found)
+    results = json.loads(args.out.read_text()) if args.out.exists() else {}
+    results.setdefault("own", {})["call"] = found
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ MODULES: dict[str, dict[str, list[str]]] = {
         "veredus.client.mail.compose": ["Draft"],
         "veredus.client.mail.mail": ["Mail"],
     },
-    "events": {"veredus.client.watch.events": ["Created", "Updated", "Destroyed", "Resync"]},
+    "events": {"veredus.client.watch.events": ["Created", "Updated", "Destroyed", "Resync", "Complete"]},
     "client": {"veredus.client.client": ["Client"]},
     "replica": {"veredus.client.replica.replica": ["Replica"]},
 }
@@ -177,7 +177,9 @@ class Class:
         opening = ("__aenter__", "__aexit__")
         if name in opening:
             return self.name not in BY_HAND
-        return (name == "__aiter__" or not name.startswith("_")) and (self.name, name) not in LEFT_OUT
+        if name.startswith("_") and name not in ("__aiter__", "__repr__"):
+            return False
+        return (self.name, name) not in LEFT_OUT
 
     def field(self, node: ast.AnnAssign) -> Iterator[str]:
         assert isinstance(node.target, ast.Name)

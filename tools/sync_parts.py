@@ -8,7 +8,7 @@ run in a thread of its own. Written by tools/sync_client.py.
 '''
 
 EVENT = '''
-Event: TypeAlias = Created[R] | Updated[R] | Destroyed | Resync
+Event: TypeAlias = Created[R] | Updated[R] | Destroyed | Resync | Complete
 
 
 def shown(portal: Portal, event: _events.Event[R]) -> Event[R]:
@@ -22,6 +22,8 @@ def shown(portal: Portal, event: _events.Event[R]) -> Event[R]:
             return Destroyed(portal, event)
         case _events.Resync():
             return Resync(portal, event)
+        case _events.Complete():
+            return Complete(portal, event)
 '''
 
 OPENING = '''

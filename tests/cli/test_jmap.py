@@ -152,7 +152,7 @@ def test_a_reader_that_has_enough_is_no_error(jmap: Runner) -> None:
         (("call", "Email/query", "[]"), 2, "must be a JSON object"),
         (("call", "Email/nonsense"), 1, "unknownMethod"),
         (("get", "ContactCard"), 1, "no capability urn:ietf:params:jmap:contacts"),
-        (("get", "Email", "--account", "nobody"), 2, "there is no account 'nobody'; there are:"),
+        (("get", "Email", "--account", "nobody"), 2, "has no account 'nobody'; there are:"),
         (("get", "Email", "--password-file", "missing"), 1, "missing: No such file or directory"),
         (("watch", "Email", "Email"), 2, "a data type is named twice"),
         (("set", "Email", '{"destroy": "a"}'), 2, "destroy must be a JSON array"),

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from client.world import World
 from jmap import message
-from veredus.client import Client
+from veredus.client import Client, Complete, Email, MemoryCursor
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "client"
 INVOICE = (
@@ -71,7 +72,14 @@ async def client(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         yield client
 
 
-SPECIAL = ("Watch, and act", "Test your own program", "Export a Mailbox to .eml", "Import messages")
+SPECIAL = (
+    "Watch, and act",
+    "Watching",
+    "Follow",
+    "Test your own program",
+    "Export a Mailbox to .eml",
+    "Import messages",
+)
 
 
 @pytest.mark.parametrize(("source", "heading"), [each for each in blocks() if each.values[1] not in SPECIAL])
@@ -126,10 +134,46 @@ async def test_what_is_watched_is_acted_upon(world: World, client: Client) -> No
             await task
 
 
+@pytest.mark.parametrize(("heading", "name"), [("Watching", "tell"), ("Follow", "follow")])
+async def test_what_goes_on_is_told(
+    world: World, client: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str], heading: str, name: str
+) -> None:
+    names = await run(source_of(heading), world, client)
+    task = asyncio.create_task(names[name](client, tmp_path / "state.db"))
+    said = ""
+    async with asyncio.timeout(30):
+        while "new" not in said:
+            # What was there at the first look is not told.
+            await client.mail.import_message(message("Something"))
+            await asyncio.sleep(0.1)
+            said += capsys.readouterr().out
+            assert not task.done()
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_a_mirror_is_right_after_a_resync(world: World, client: Client) -> None:
+    """And after a crash in the middle of the pass."""
+    apply = (await run(source_of("When the server cannot say what changed"), world, client))["apply"]
+    cursor, rows, round = MemoryCursor(), {"of old": (0, None)}, 0
+    account = client.account_for("Email")
+    await cursor.save(f"watch/{client.session.username}/{account}/Email", '{"state": "of another life"}')
+    event = None
+    for is_interrupted in (True, False):
+        async with aclosing(client.watch(Email, cursor=cursor)) as events:
+            async for event in events:
+                round = apply(event, rows, round)
+                await event.ack()
+                if isinstance(event, Complete) or (is_interrupted and len(rows) == 3):
+                    break
+    assert isinstance(event, Complete)
+    assert set(rows) == {id async for id in client.query(Email).ids()}
+
+
 def test_the_tests_of_a_program_pass(tmp_path: Path) -> None:
     (tmp_path / "test_program.py").write_text(source_of("Test your own program"))
     (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n")
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
     plugin = [] if _is_installed() else ["-p", "veredus.pytest_plugin"]
     done = subprocess.run([*argv, *plugin], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "2 passed" in done.stdout, done.stdout

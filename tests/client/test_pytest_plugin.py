@@ -28,6 +28,10 @@ ask.timeout = 20
 """
 
 
+# Another plug-in that takes most of the time of a short run to load.
+WITHOUT = ("-p", "no:hypothesispytest")
+
+
 def entry_point() -> str:
     """What pyproject.toml tells pytest to load; until it does, what it is to tell."""
     with (ROOT / "pyproject.toml").open("rb") as file:
@@ -53,7 +57,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
 
 def passes(project: pytest.Pytester, source: str, count: int = 1, *options: str) -> None:
     project.makepyfile(CALLS + source)
-    result = project.runpytest_subprocess("-q", *options, timeout=100)
+    result = project.runpytest_subprocess("-q", *WITHOUT, *options, timeout=100)
     result.assert_outcomes(passed=count)
 
 
@@ -197,7 +201,7 @@ def test_quiet(jmap_server, jmap_account, capsys, caplog):
 
 def test_it_can_be_turned_off(project: pytest.Pytester) -> None:
     project.makepyfile("def test_none(jmap_server): ...")
-    result = project.runpytest_subprocess("-q", "-p", "no:veredus", timeout=100)
+    result = project.runpytest_subprocess("-q", *WITHOUT, "-p", "no:veredus", timeout=100)
     result.stdout.fnmatch_lines(["*fixture 'jmap_server' not found*"])
 
 

@@ -25,13 +25,15 @@ from veredus.client.replica import Replica, ReplicaError
 from veredus.client.results import Changes, Got, SetErrors, SetResult, Uploaded
 from veredus.client.search import SearchError, UnknownMailbox
 from veredus.client.session import Session
-from veredus.client.watch import Created, Destroyed, Event, Resync, Updated
+from veredus.client.watch import CannotList, Complete, Created, Destroyed, Event, Resync, Updated
 
 __all__ = [
     "Basic",
     "Bearer",
+    "CannotList",
     "Changes",
     "Client",
+    "Complete",
     "Created",
     "Credentials",
     "Cursor",

@@ -16,6 +16,7 @@ from veredus.client.calls import (
     arguments,
     named,
 )
+from veredus.client.capabilities import has_account
 from veredus.client.exchange import Exchange
 from veredus.client.record import Record
 from veredus.wire.arguments import Invocation
@@ -118,16 +119,20 @@ class Batch:
 
         ``using``: the capability it belongs to, if it is not one of the RFCs'.
         """
+        null = {name: None for name, value in (values or {}).items() if value is None}
         account, invocation = self._invocation(method, values or {})
+        invocation.arguments.update(null)  # a vendor's method may tell it from what is absent
         if using is not None:
             self._using.add(using)
         return self._added(RawCall(invocation, account))
 
     def _invocation(self, method: str, values: Mapping[str, Any]) -> tuple[Id | None, Invocation]:
-        given = arguments(values)
+        given, call_id = arguments(values), str(len(self._calls))
+        if not has_account(method):
+            return None, Invocation(method, given, call_id)
         type = method.partition("/")[0]
         account = given.get("accountId") or self._account or self._exchange.account_for(type)
-        return account, Invocation(method, {"accountId": account, **given}, str(len(self._calls)))
+        return account, Invocation(method, {"accountId": account, **given}, call_id)
 
     def _added(self, call: "C") -> "C":
         self._calls.append(call)

@@ -35,6 +35,9 @@ def named(kind: type[R] | str) -> tuple[str, type[R]]:
     if isinstance(kind, str):
         # A name alone gives plain records; the overloads of the callers say so to the type checker.
         return kind, _generic(kind)  # type: ignore[return-value]
+    given: object = kind
+    if not (isinstance(given, type) and issubclass(given, Record)):
+        raise ValueError("a data type is a class such as Email, or a name such as 'Email'")
     return kind.TYPE, kind
 
 
@@ -51,11 +54,15 @@ def _generic(name: str) -> type[Record]:
 def arguments(values: Mapping[str, Any]) -> JsonObject:
     """Arguments as they are sent: what is None is left out, what is a Reference gets its ``#``.
 
-    Raises ValueError for a string where a list of names belongs, which Python would take for one.
+    Raises ValueError for a string where a list of names belongs, which Python would take for one, and for
+    what is not by id.
     """
     for name in ("ids", "properties", "destroy"):
         if isinstance(values.get(name), str):
             raise ValueError(f"{name} must be a list, not a string")
+    for name in ("create", "update"):
+        if not isinstance(values.get(name) or {}, Mapping | Reference):
+            raise ValueError(f"{name} must be a mapping by id")
     return {
         f"#{name}" if isinstance(value, Reference) else name: value
         for name, value in values.items()
@@ -125,11 +132,17 @@ class GetCall(Call[Got[R]]):
 
     def decode(self, answer: JsonObject, host: str) -> Got[R]:
         try:
-            records = [self._record(json) for json in answer["list"]]
-            return Got(records, answer.get("notFound") or [], answer["state"])
-        except (KeyError, TypeError) as error:
-            name = self.invocation.name
-            raise ProtocolError(host, f"the response to {name} is not what it must be: {error!r}") from None
+            # What belongs to no account has no state (§7.2.1).
+            state = answer["state"] if self.account is not None else ""
+            found = answer["list"]
+        except KeyError as error:
+            raise self._wrong(host, f"no {error}") from None
+        if type(found) is not list or not all(type(json) is dict for json in found):
+            raise self._wrong(host, "its list is not one of objects")
+        return Got([self._record(json) for json in found], answer.get("notFound") or [], state)
+
+    def _wrong(self, host: str, why: str) -> ProtocolError:
+        return ProtocolError(host, f"the response to {self.invocation.name} is not what it must be: {why}")
 
     @property
     def list(self) -> builtins.list[R]:

@@ -26,6 +26,8 @@ _TYPES = {
     "Principal": _JMAP + "principals",
     "ShareNotification": _JMAP + "principals",
 }
+# RFC 8620 §4, §7.2: not tied to an account, and they may not be told of one.
+_WITHOUT_ACCOUNT = frozenset({"Core/echo", "PushSubscription/get", "PushSubscription/set"})
 # Methods that change nothing: to send one twice is safe.
 _READING = frozenset({"get", "changes", "query", "queryChanges", "parse", "lookup", "echo"})
 
@@ -49,6 +51,11 @@ def using(types: set[str], session: Session) -> list[str]:
     if len(known) < len({_TYPES.get(type, type) for type in types}):
         return sorted(session.capabilities)
     return [CORE, *sorted(known - {CORE})]
+
+
+def has_account(method: str) -> bool:
+    """Whether ``method`` takes an ``accountId``."""
+    return method not in _WITHOUT_ACCOUNT
 
 
 def is_reading(method: str) -> bool:

@@ -1,7 +1,7 @@
 """/get and /set of more records than a server takes at once (RFC 8620 §2, maxObjectsInGet and -Set)."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from veredus.client.batch import Batch
@@ -14,6 +14,7 @@ from veredus.client.results import Got, SetResult
 from veredus.wire.types import Id, JsonObject
 
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 _VERBS = ("create", "update", "destroy")
 
 
@@ -43,14 +44,26 @@ async def get_in_chunks(
             if error.type != "requestTooLarge":
                 raise
         ids = [id async for id in Query(exchange, kind, {}, None, account=account).ids()]
+    ids = ids if isinstance(ids, str) else list(ids)
     if len(ids) <= size:
         return await get(ids)
     first = await get(ids[:size])
-    rest = await asyncio.gather(*(get(ids[at : at + size]) for at in range(size, len(ids), size)))
+    rest = await _together([get(ids[at : at + size]) for at in range(size, len(ids), size)])
     for part in rest:
         first.list.extend(part.list)
         first.not_found.extend(part.not_found)
     return first
+
+
+async def _together(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """All results; the first that fails ends the others, and is raised."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def set_in_chunks(
@@ -68,6 +81,7 @@ async def set_in_chunks(
     A creation id may be used in later requests; ``if_in_state`` holds for the first, and then for the state
     that each has left.
     """
+    arguments(changes)  # what is wrong with them must not be cut in pieces
     size = max(1, exchange.session.limits.max_objects_in_set)
     total = sum(len(changes[verb]) for verb in _VERBS)
     if total > size and not chunk:

@@ -50,7 +50,7 @@ class Client:
         basic: tuple[str, str] | None = None,
         credentials: Credentials | None = None,
         timeout_s: float = 60.0,
-        tls_ca: Path | None = None,
+        tls_ca: Path | str | None = None,
         trust: Collection[str] = (),
     ) -> "Client":
         """``server``: an address or domain to discover it from (§2.2), or the URL of its Session resource.
@@ -58,6 +58,12 @@ class Client:
         At most one kind of credentials. Nothing is sent before ``async with``. ``trust``: hosts outside of
         the domain that may have the credentials when DNS names them.
         """
+        address: object = server
+        if not isinstance(address, str):
+            raise ValueError("server: an address, a domain or a URL")
+        pair: object = basic
+        if pair is not None and not (isinstance(pair, tuple | list) and len(pair) == 2):
+            raise ValueError("basic: a pair of user name and password")
         given = [
             Bearer(token) if token is not None else None,
             TokenFile(Path(token_file)) if token_file is not None else None,
@@ -72,6 +78,7 @@ class Client:
 
     async def __aenter__(self) -> "Client":
         await self.connection.__aenter__()
+        self.exchange.open()
         try:
             await self.refresh_session()
         except BaseException:
@@ -83,6 +90,9 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.connection.__aexit__(kind, error, trace)
+
+    def __repr__(self) -> str:
+        return f"<Client {self.exchange.about}>"
 
     @property
     def session(self) -> Session:

@@ -21,6 +21,10 @@ class Basic:
     """A name and a password (RFC 7617)."""
 
     def __init__(self, user: str, password: str) -> None:
+        # What os.environ.get() gives for a variable that is not set would be sent as "None".
+        given: tuple[object, ...] = (user, password)
+        if not all(isinstance(each, str) for each in given):
+            raise ValueError("basic: a user name and a password, both text")
         if ":" in user:
             raise ValueError("a user name with a colon cannot be sent (RFC 7617 §2)")
         self._value = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
@@ -36,6 +40,8 @@ class Bearer:
     """A token (RFC 6750), or a function that gives one: called at the start and after each 401."""
 
     def __init__(self, token: str | Callable[[], Awaitable[str]]) -> None:
+        if not isinstance(token, str) and not callable(token):
+            raise ValueError("a token is text, or an async function that gives it")
         self._fetch = None if isinstance(token, str) else token
         self._token = _checked(token) if isinstance(token, str) else None
 

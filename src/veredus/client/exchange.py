@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
-from urllib.parse import urljoin
 
 import msgspec
 
@@ -12,7 +11,9 @@ from veredus.client.capabilities import capability_of, is_reading, using
 from veredus.client.discovery import discover
 from veredus.client.errors import JMAPError, LimitError, ProtocolError, TransportError
 from veredus.client.http import Connection
-from veredus.client.session import CORE, Session, decode_session
+from veredus.client.network import not_json
+from veredus.client.session import CORE, CoreLimits, Session, decode_session
+from veredus.client.templates import api_url
 from veredus.wire.arguments import Response
 from veredus.wire.types import Id, JsonObject
 
@@ -30,8 +31,15 @@ class Exchange:
         self._session: Session | None = None
         self._seen_state = ""
         self._stale = False
-        self._refreshing = asyncio.Lock()
-        self._slots = asyncio.Semaphore(1)
+        self._api_url = ""
+        self.open()
+
+    @property
+    def about(self) -> str:
+        """Who and where, for people."""
+        if self._session is None:
+            return f"of {self._server}, not open"
+        return f"{self._session.username} at {self._session.host}"
 
     @property
     def session(self) -> Session:
@@ -43,14 +51,30 @@ class Exchange:
     async def refresh_session(self) -> Session:
         """Fetch the Session object; done by itself when the server says that it has changed (§3.4)."""
         async with self._refreshing:
-            if self._session is not None:
-                session = decode_session(*await self.connection.fetch(self._session.url))
-            else:
-                session = await self._discover()
-            if self._session is None or self._session.limits != session.limits:
-                self._slots = asyncio.Semaphore(max(1, session.limits.max_concurrent_requests))
-            self._session, self._stale = session, False
-            return session
+            return await self._refresh()
+
+    async def _refresh_stale(self) -> None:
+        """Once for all that wait for it."""
+        async with self._refreshing:
+            if self._stale:
+                await self._refresh()
+
+    async def _refresh(self) -> Session:
+        if self._session is not None:
+            session = decode_session(*await self.connection.fetch(self._session.url))
+        else:
+            session = await self._discover()
+        self._api_url = api_url(session.api_url, session.url)
+        if self._session is None or self._session.limits != session.limits:
+            self._slots = asyncio.Semaphore(max(1, session.limits.max_concurrent_requests))
+        self._session, self._stale = session, False
+        return session
+
+    def open(self) -> None:
+        """Belong to the event loop that runs now."""
+        self._refreshing = asyncio.Lock()
+        limits = self._session.limits if self._session else CoreLimits()
+        self._slots = asyncio.Semaphore(max(1, limits.max_concurrent_requests))
 
     async def _discover(self) -> Session:
         failures: list[JMAPError] = []
@@ -82,12 +106,11 @@ class Exchange:
         Raises TransportError, RequestError, LimitError, NotSupported; MethodErrors stay with their calls.
         """
         if self._stale:
-            await self.refresh_session()
+            await self._refresh_stale()
         session = self.session
         body, repeatable = self._request(session, calls, using, created_ids)
-        url = urljoin(session.url, session.api_url)
         async with self._slots:
-            response = await self.connection.post(url, body, self._response, repeatable=repeatable)
+            response = await self.connection.post(self._api_url, body, self._response, repeatable=repeatable)
         self._notice(response.session_state)
         by_id = {call.invocation.call_id: call for call in calls}
         answered = set()
@@ -132,7 +155,8 @@ class Exchange:
         try:
             return _decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise ProtocolError(self.session.host, f"the answer is no Response object: {error}") from None
+            what = f"{self._api_url} answers {not_json(body, error)} instead of a Response object"
+            raise ProtocolError(self.session.host, what) from None
 
     def _notice(self, state: str) -> None:
         """The session is fetched again when its state moves; once, should a server's two never agree."""

@@ -15,26 +15,28 @@ from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
-import msgspec
 from yarl import URL
 
 from veredus import __version__
 from veredus.client.backoff import Backoff
 from veredus.client.credentials import Credentials
 from veredus.client.errors import (
-    PROBLEM,
     JMAPError,
     ProtocolError,
     RequestError,
     TransportError,
     Unauthorized,
 )
-from veredus.client.network import retry_after_s, translated
+from veredus.client.network import NoTLS, NotUsable, translated
+from veredus.client.proxies import Proxies
+from veredus.client.refusals import refusal
 
 ATTEMPTS = 4
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 10.0
 # A server that asks for more patience gets an error raised: the caller knows better how long it can wait.
 _LONGEST_RETRY_AFTER_S = 60.0
+# There are several attempts; whoever mistyped an address waits for all of them.
+_LONGEST_CONNECT_S = 15.0
 _REDIRECTS = 5
 _LARGE = 2**16
 _REDIRECTING = frozenset({301, 302, 303, 307, 308})
@@ -50,19 +52,27 @@ class Connection:
     """To one server, as one user. ``timeout_s`` bounds an API call, and the silence within a transfer."""
 
     def __init__(
-        self, credentials: Credentials | None, *, timeout_s: float = 60.0, tls_ca: Path | None = None
+        self, credentials: Credentials | None, *, timeout_s: float = 60.0, tls_ca: Path | str | None = None
     ) -> None:
         self.credentials, self._timeout_s, self._tls_ca = credentials, timeout_s, tls_ca
         self._session: aiohttp.ClientSession | None = None
+        if timeout_s <= 0:
+            raise ValueError("timeout_s must be more than 0")
 
     async def __aenter__(self) -> "Connection":
-        tls: ssl.SSLContext | bool = True
-        if self._tls_ca is not None:
-            tls = await asyncio.to_thread(ssl.create_default_context, cafile=str(self._tls_ca))
+        tls = True if self._tls_ca is None else await asyncio.to_thread(_tls, self._tls_ca)
+        self._refreshing = asyncio.Lock()
+        self._uploads = (0, asyncio.Semaphore(1))
+        self.proxies = Proxies()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=tls, limit=100),
             headers={"User-Agent": f"veredus/{__version__}"},
-            timeout=aiohttp.ClientTimeout(total=None, connect=self._timeout_s, sock_read=self._timeout_s),
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                connect=self._timeout_s,
+                sock_connect=min(self._timeout_s, _LONGEST_CONNECT_S),
+                sock_read=self._timeout_s,
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self
@@ -90,14 +100,26 @@ class Connection:
         except (OSError, ValueError) as error:
             raise JMAPError(f"credentials: {error}") from error
 
-    async def refresh_credentials(self) -> bool:
-        """After a 401: whether there are new credentials to try. Raises JMAPError."""
+    async def refresh_credentials(self, refused: Mapping[str, str] | None = None) -> bool:
+        """After a 401: whether there are new credentials to try. Raises JMAPError.
+
+        ``refused``: the header fields that were; of several requests with the same, only one asks for others.
+        """
         if self.credentials is None:
             return False
-        try:
-            return await self.credentials.refresh()
-        except (OSError, ValueError) as error:
-            raise JMAPError(f"credentials: {error}") from error
+        async with self._refreshing:
+            if refused is not None and await self.authorization() != refused:
+                return True
+            try:
+                return await self.credentials.refresh()
+            except (OSError, ValueError) as error:
+                raise JMAPError(f"credentials: {error}") from error
+
+    def upload_slots(self, most: int) -> asyncio.Semaphore:
+        """To be held during an upload: ``most`` at once (§2, maxConcurrentUpload)."""
+        if self._uploads[0] != most:
+            self._uploads = (most, asyncio.Semaphore(max(1, most)))
+        return self._uploads[1]
 
     async def fetch(self, url: str) -> tuple[bytes, str]:
         """GET a small resource, and the URL where it was in the end: a session resource may redirect (§2.2).
@@ -123,7 +145,8 @@ class Connection:
         while True:
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    response = await self._start("POST", url, body, _JSON, redirect=False)
+                    fields = {**await attempts.authorization(), **_JSON}
+                    response = await self._start("POST", url, body, fields, redirect=False)
                     try:
                         return decode(await read(response, url))
                     finally:
@@ -144,14 +167,16 @@ class Connection:
         *,
         redirect: bool = False,
         repeatable: bool = True,
+        anonymous: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A response whose body is still to be read, within ``network.translated``; tried again while nothing
-        of it was given out."""
+        of it was given out. ``redirect``: one is given out, not followed. ``anonymous``: no credentials."""
         attempts = _Attempts(self, repeatable=repeatable)
         response: aiohttp.ClientResponse | None = None
         while response is None:
             try:
-                response = await self._start(method, url, body, headers or {}, redirect=redirect)
+                who = {} if anonymous else await attempts.authorization()
+                response = await self._start(method, url, body, {**who, **(headers or {})}, redirect=redirect)
             except (TransportError, RequestError) as error:
                 if not (body is None or isinstance(body, bytes) or callable(body)):
                     raise
@@ -161,23 +186,41 @@ class Connection:
         finally:
             response.release()
 
+    @asynccontextmanager
+    async def follow(self, url: str) -> AsyncIterator[aiohttp.ClientResponse]:
+        """GET, where redirects lead: a server may keep its blobs elsewhere. Other origins get no credentials,
+        since whoever can choose a blob's place may not be who we trust."""
+        origin = URL(url, encoded=True).origin()
+        for _ in range(_REDIRECTS):
+            anonymous = URL(url, encoded=True).origin() != origin
+            async with self.open("GET", url, redirect=True, anonymous=anonymous) as response:
+                if response.status not in _REDIRECTING:
+                    yield response
+                    return
+                target = urljoin(url, response.headers.get("Location", ""))
+            if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
+                raise TransportError(_host(url), f"redirects from https to {target}")
+            url = target
+        raise TransportError(_host(url), f"more than {_REDIRECTS} redirects")
+
     async def _start(
         self, method: str, url: str, body: Body, headers: Mapping[str, str], *, redirect: bool
     ) -> aiohttp.ClientResponse:
-        fields = {**await self.authorization(), **headers}
         with translated(url):
+            target = URL(url, encoded=True)
             response = await self.session.request(
                 method,
-                URL(url, encoded=True),
+                target,
                 data=_payload(body),
-                headers=fields,
+                headers=headers,
                 allow_redirects=False,
+                **self.proxies.arguments(target),
             )
         if response.status < 300 or (redirect and response.status in _REDIRECTING):
             return response
         try:
             with translated(url):
-                raise await _refusal(response, url)
+                raise await refusal(response, url, has_credentials=self.credentials is not None)
         finally:
             response.release()
 
@@ -189,6 +232,13 @@ class _Attempts:
         self._connection, self._repeatable = connection, repeatable
         self._left = ATTEMPTS
         self._backoff = Backoff(_FIRST_WAIT_S, _LONGEST_WAIT_S)
+        self._fields: Mapping[str, str] = {}
+        self._has_refreshed = False
+
+    async def authorization(self) -> Mapping[str, str]:
+        """The header fields that say who we are, in the attempt that begins now. Raises JMAPError."""
+        self._fields = await self._connection.authorization()
+        return self._fields
 
     async def another(self, error: JMAPError) -> None:
         """Return when it is time for another attempt; otherwise raise ``error``."""
@@ -197,13 +247,15 @@ class _Attempts:
         too_long = asked_s is not None and asked_s > _LONGEST_RETRY_AFTER_S
         if not self._left or too_long or not await self._may_repeat(error):
             raise error
-        await asyncio.sleep(self._backoff.next_s(asked_s))
+        if not isinstance(error, Unauthorized):
+            await asyncio.sleep(self._backoff.next_s(asked_s))
 
     async def _may_repeat(self, error: JMAPError) -> bool:
         match error:
-            case Unauthorized(status=401):
-                return await self._connection.refresh_credentials()
-            case Unauthorized():
+            case Unauthorized(status=401) if not self._has_refreshed:
+                self._has_refreshed = True
+                return await self._connection.refresh_credentials(self._fields)
+            case Unauthorized() | NotUsable() | NoTLS():
                 return False
             case RequestError(limit="maxConcurrentRequests" | "maxConcurrentUpload"):
                 return True
@@ -233,26 +285,11 @@ async def read(response: aiohttp.ClientResponse, url: str) -> bytes:
         return await response.read()
 
 
-async def _refusal(response: aiohttp.ClientResponse, url: str) -> JMAPError:
-    """What a status other than success means (§3.6.1)."""
-    host, status = _host(url), response.status
-    asked_s = retry_after_s(response.headers)
-    if status in (401, 403):
-        return Unauthorized(host, f"HTTP {status}: the credentials are refused", status=status)
-    problem: dict[str, Any] = {}
-    if response.content_type in ("application/problem+json", "application/json"):
-        problem = _problem(await response.read())
-        if str(problem.get("type")).startswith(PROBLEM) and status not in (429, 503):
-            return RequestError(host, problem)
-    said = problem.get("detail") or response.reason or ""
-    what = f"HTTP {status} for {urlsplit(url).path}: {said}"
-    return TransportError(host, what, status=status, retry_after_s=asked_s)
-
-
-def _problem(body: bytes) -> dict[str, Any]:
-    """Problem details (RFC 7807); nothing, if that is not what ``body`` is."""
+def _tls(ca: Path | str) -> ssl.SSLContext:
+    """Raises JMAPError."""
     try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return {}
-    return value if isinstance(value, dict) else {}
+        return ssl.create_default_context(cafile=str(ca))
+    except ssl.SSLError:
+        raise JMAPError(f"{ca} holds no certificates in PEM") from None
+    except OSError as error:
+        raise JMAPError(f"{ca}: {error.strerror or error}") from None

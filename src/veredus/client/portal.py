@@ -22,7 +22,7 @@ from veredus.client import blobs
 
 T = TypeVar("T")
 S = TypeVar("S")
-Data: TypeAlias = bytes | Path | Iterator[bytes]
+Data: TypeAlias = bytes | bytearray | memoryview | Path | Iterable[bytes]
 # How long what was interrupted has to end, and what is left at the end.
 _PATIENCE_S = 5.0
 _END: Any = object()
@@ -169,7 +169,12 @@ class Portal:
 
 def octets(data: Data) -> blobs.Data:
     """``data`` for the async client; an iterator runs in threads of its own, so it may block."""
-    return data if isinstance(data, bytes | Path) else _chunks(data)
+    if isinstance(data, bytes | bytearray | memoryview | Path):
+        return data
+    given: object = data
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ValueError(f"{blobs.NO_DATA}, not {type(data).__name__}")
+    return _chunks(iter(data))
 
 
 def whole(value: T) -> T:

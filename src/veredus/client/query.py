@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from veredus.client.batch import Batch
-from veredus.client.calls import GetCall
-from veredus.client.errors import MethodError
+from veredus.client.calls import GetCall, named
+from veredus.client.errors import MethodError, ProtocolError
 from veredus.client.exchange import Exchange
 from veredus.client.record import Record
 from veredus.wire.types import Id
@@ -18,7 +18,8 @@ class Query(Generic[R]):
     """An asynchronous iterable of records, fetched a page at a time: query and get in one request.
 
     A page begins after the last record of the one before (``anchor``), so that records which come or go
-    meanwhile neither repeat nor hide others. Each iteration asks anew.
+    meanwhile neither repeat nor hide others; those that are found may be moved or destroyed on the way.
+    Each iteration asks anew.
     """
 
     def __init__(
@@ -34,7 +35,9 @@ class Query(Generic[R]):
     ) -> None:
         self._exchange, self._kind, self._arguments, self._properties = exchange, kind, arguments, properties
         self._limit, self._account = limit, account
-        self._page = min(page, exchange.session.limits.max_objects_in_get)
+        if page < 1:
+            raise ValueError("page must be 1 or more")
+        self._page = max(1, min(page, exchange.session.limits.max_objects_in_get))
 
     async def __aiter__(self) -> AsyncIterator[R]:
         async for ids, records in self._pages(fetch=True):
@@ -63,31 +66,44 @@ class Query(Generic[R]):
         self, *, fetch: bool, at_most: int | None = None
     ) -> AsyncIterator[tuple[list[Id], list[R]]]:
         left = self._limit if at_most is None else at_most
-        seen: dict[Id, None] = {}
+        seen: set[Id] = set()
+        walked: list[Id] = []
         last: list[Id] = []
         while left is None or left > 0:
             wanted = self._page if left is None else min(left, self._page)
-            ids, records, served = await self._next(last, len(seen), wanted, fetch=fetch)
+            ids, records, served = await self._next(walked, wanted, fetch=fetch)
             fresh = [id for id in ids if id not in seen]
             if fresh:
                 yield fresh, records
             if len(ids) < min(wanted, served or wanted):
                 return
-            seen.update(dict.fromkeys(fresh))
+            if ids == last:
+                host, name = self._exchange.session.host, named(self._kind)[0]
+                raise ProtocolError(host, f"{name}/query gives the same page again, whatever is asked for")
+            seen.update(fresh)
+            walked += ids
             last = ids
             left = None if left is None else left - len(fresh)
 
     async def _next(
-        self, last: list[Id], position: int, limit: int, *, fetch: bool
+        self, walked: list[Id], limit: int, *, fetch: bool
     ) -> tuple[list[Id], list[R], int | None]:
-        """The page after ``last``. Anchors that are gone are skipped, the last of all for the position."""
-        for back, anchor in enumerate(reversed(last)):
+        """The page after ``walked``, which may begin with some of it again.
+
+        Its last record may be gone by now, with many before it (who moves what is found moves them all out
+        of what is searched), so ever longer steps are taken back, and at last one to the beginning.
+        """
+        back = 1
+        while back <= len(walked):
             try:
-                return await self._ask({"anchor": anchor, "anchorOffset": 1}, limit + back, fetch=fetch)
+                where = {"anchor": walked[-back], "anchorOffset": 1}
+                return await self._ask(where, limit, fetch=fetch)
             except MethodError as error:
                 if error.type != "anchorNotFound":
                     raise
-        return await self._ask({"position": position} if position else {}, limit, fetch=fetch)
+            back *= 2
+        walked.clear()
+        return await self._ask({}, limit, fetch=fetch)
 
     async def _ask(
         self, where: Mapping[str, Any], limit: int, *, fetch: bool

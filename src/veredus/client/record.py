@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar, cast, overload
 
-from veredus.client.errors import NotFetchedError
+from veredus.client.errors import JMAPError, NotFetchedError
 from veredus.wire.types import Id, JsonObject
 
 T = TypeVar("T")
@@ -30,7 +30,12 @@ class Property(Generic[T]):
         value = record[self.name]
         if value is None or self._convert is None:
             return cast(T, value)
-        return self._convert(value)
+        try:
+            return self._convert(value)
+        except (ValueError, TypeError, AttributeError):
+            # Without the value: it may be of a message's content.
+            what = f"{self.name!r} of {record.TYPE or 'record'} {record.json.get('id')} has no such value"
+            raise JMAPError(f"{what} as its type has: it is in .json") from None
 
 
 class Record(Mapping[str, Any]):

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct, field
 
 from veredus.client.errors import NotSupported, ProtocolError
+from veredus.client.network import not_json
 from veredus.wire.types import Id, JsonObject
 from veredus.wire.websocket import CAPABILITY as WEBSOCKET
 
@@ -56,7 +57,7 @@ class Session(Struct, rename="camel", kw_only=True):
 
     @property
     def limits(self) -> CoreLimits:
-        return msgspec.convert(self.capabilities.get(CORE, {}), CoreLimits, strict=False)
+        return msgspec.convert(_without_null(self.capabilities.get(CORE)), CoreLimits, strict=False)
 
     @property
     def websocket_url(self) -> str | None:
@@ -92,9 +93,47 @@ def decode_session(body: bytes, url: str) -> Session:
     """Raises ProtocolError."""
     host = urlsplit(url).netloc
     try:
-        value: Any = msgspec.json.decode(body)
-        session = msgspec.convert(value, Session)
+        session = msgspec.convert(_settled(msgspec.json.decode(body)), Session)
+        session.limits  # noqa: B018 - what is wrong with them shows now
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ProtocolError(host, f"{url} gives no Session object: {error}") from None
+        why = f"gives {not_json(body, error)} instead of a Session object"
+        raise ProtocolError(host, f"{url} {why}: is this the address of a JMAP server?") from None
     session.url = url
     return session
+
+
+def _without_null(value: Any) -> Any:
+    """An object without members that are null; null itself becomes one without members."""
+    if isinstance(value, dict):
+        return {name: member for name, member in value.items() if member is not None}
+    return {} if value is None else value
+
+
+def _settled(value: Any) -> Any:
+    """A Session object in which nothing of ours is null: some servers say so what others leave out."""
+    session = _without_null(value)
+    if not isinstance(session, dict):
+        return session
+    for name in ("primaryAccounts", "accounts"):
+        if name in session:
+            session[name] = _without_null(session[name])
+    if "capabilities" in session:
+        session["capabilities"] = _objects(session["capabilities"])
+    accounts: Any = session.get("accounts")
+    if isinstance(accounts, dict):
+        session["accounts"] = {id: _account(account) for id, account in accounts.items()}
+    return session
+
+
+def _account(value: Any) -> Any:
+    account = _without_null(value)
+    if isinstance(account, dict) and "accountCapabilities" in account:
+        account["accountCapabilities"] = _objects(account["accountCapabilities"])
+    return account
+
+
+def _objects(value: Any) -> Any:
+    """Capabilities; the value of one that says nothing more is an object without members (§2)."""
+    if not isinstance(value, dict):
+        return value
+    return {name: {} if member is None else member for name, member in value.items()}

@@ -1,6 +1,6 @@
-"""The URI templates of a Session object (RFC 8620 §2, RFC 6570) as URLs.
+"""The URLs of a Session object, and its URI templates (RFC 8620 §2, RFC 6570) as URLs.
 
-A relative template is resolved against the URL of the session resource. Each function raises ProtocolError
+A relative one is resolved against the URL of the session resource. Each function raises ProtocolError
 for a template without a variable that §2 demands, or that no request with credentials may go to.
 """
 
@@ -28,6 +28,11 @@ def download_url(
         "type": type,
     }
     return _expand("downloadUrl", template, session_url, values)
+
+
+def api_url(url: str, session_url: str) -> str:
+    """Where requests go (§3.1): no template, but a URL of the same kinds."""
+    return _usable("apiUrl", url, urljoin(session_url, url), session_url)
 
 
 def upload_url(template: str, session_url: str, *, account_id: Id) -> str:
@@ -61,9 +66,15 @@ def _expand(property: str, template: str, session_url: str, values: dict[str, st
         shown = ", ".join(f"{{{name}}}" for name in missing)
         raise ProtocolError(host, f"the session's {property} {template!r} lacks {shown} (RFC 8620 §2)")
     url: str = parsed.expand(None, **values)
-    scheme = urlsplit(url).scheme
-    if scheme not in ("https", "http"):
-        raise ProtocolError(host, f"the session's {property} {template!r} is no URL of HTTP")
-    if scheme == "http" and urlsplit(session_url).scheme == "https":
-        raise ProtocolError(host, f"the session's {property} {template!r} would send credentials without TLS")
+    return _usable(property, template, url, session_url)
+
+
+def _usable(property: str, given: str, url: str, session_url: str) -> str:
+    parts, session = urlsplit(url), urlsplit(session_url)
+    if parts.scheme not in ("https", "http") or not parts.netloc:
+        raise ProtocolError(session.netloc, f"the session's {property} {given!r} is no URL of HTTP")
+    if parts.scheme == "http" and session.scheme == "https":
+        raise ProtocolError(
+            session.netloc, f"the session's {property} {given!r} would send credentials without TLS"
+        )
     return url

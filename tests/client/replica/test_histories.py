@@ -84,7 +84,7 @@ async def run(steps: list[tuple[Any, ...]]) -> None:
 
 
 @pytest.mark.timeout(600)
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(steps=HISTORIES)
 def test_it_is_what_the_server_has_after_any_history(steps: list[tuple[Any, ...]]) -> None:
     asyncio.run(run(steps))

@@ -56,7 +56,7 @@ async def fill(world: World) -> dict[str, str]:
     for number, (subject, sender, body, more) in enumerate(
         [
             ("Invoice 17", "Bob <bob@example.org>", "please pay", {}),
-            ("Re: Invoice 17", "Carol <carol@example.net>", "payed it", {"keywords": {"$seen": True}}),
+            ("Re: Invoice 17", "Carol <carol@example.net>", "paid it", {"keywords": {"$seen": True}}),
             ("Grüße aus Köln", "Bob <bob@example.net>", "x" * 3000, {"mailboxIds": {archive: True}}),
             ("日本語のメール", "Dora <dora@example.org>", "東京 invoice", {"keywords": {"$flagged": True}}),
         ]

@@ -185,7 +185,7 @@ def test_a_size_is_at_least_or_below(account: Account) -> None:
 
 
 def test_any_search_means_the_same_to_the_server_and_here(account: Account) -> None:
-    @settings(max_examples=300)
+    @settings(max_examples=100)
     @given(searches(account.words))
     def check(search: str) -> None:
         by_query, by_match = account.selected(search)

@@ -23,13 +23,17 @@ PROPERTIES = {"Email": ["mailboxIds", "keywords", "threadId"], "Mailbox": ["name
 
 
 class Consumer:
-    """Its ``records`` are all that it knows, and outlive every crash, as its cursor does."""
+    """Its ``records`` are all that it knows, and outlive every crash, as its cursor does.
+
+    ``doubtful``: ids it was told of, but crashed before the cursor could move past that. Should such a record
+    be gone at the next start, no list of changes names it (RFC 8620 §5.2), and nobody can tell.
+    """
 
     def __init__(self, world: World, client: Client) -> None:
         self.world, self.client = world, client
         self.cursor = MemoryCursor()
         self.records: dict[str, dict[str, Any]] = {type: {} for type in PROPERTIES}
-        self.told: set[tuple[str, str]] = set()
+        self.doubtful: set[str] = set()
 
     def watch(self) -> AsyncGenerator[Event[Any], None]:
         return self.client.watch(
@@ -64,6 +68,10 @@ class Consumer:
             chance.shuffle(taken)
             for event in taken[chance.randint(0, 2) :]:
                 await event.ack()
+        for event in taken:
+            if isinstance(event, Created):
+                is_open = event.entry in event.entry._ledger._entries
+                (self.doubtful.add if is_open else self.doubtful.discard)(event.record.id)
 
     async def finish(self) -> None:
         """Until all is acknowledged that there is."""
@@ -101,11 +109,13 @@ async def run(steps: list[tuple[Any, ...]]) -> None:
                     await go_on(history, step)
             await consumer.finish()
             for type, properties in PROPERTIES.items():
-                assert consumer.records[type] == await everything(world, type, properties)
+                there, told = await everything(world, type, properties), consumer.records[type]
+                assert told.keys() - there.keys() <= consumer.doubtful
+                assert {id: told.get(id) for id in there} == there
 
 
 @pytest.mark.timeout(600)
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(steps=HISTORIES)
 def test_what_was_told_is_what_there_is_after_any_history(steps: list[tuple[Any, ...]]) -> None:
     asyncio.run(run(steps))

@@ -64,7 +64,9 @@ class Target(Struct, frozen=True):
         async with opening as client:
             if self.account is not None and self.account not in client.session.accounts:
                 known = ", ".join(f"{id} ({each.name})" for id, each in client.session.accounts.items())
-                raise Failure(f"there is no account {self.account!r}; there are: {known}", EXIT_USAGE)
+                raise Failure(
+                    f"{client.host} has no account {self.account!r}; there are: {known}", EXIT_USAGE
+                )
             await work(client)
 
     def _credentials(self) -> dict[str, Any]:

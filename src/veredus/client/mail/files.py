@@ -36,8 +36,10 @@ async def save(blob: AbstractAsyncContextManager[Download], to: Path, name: str 
             async with blob as download:
                 async for chunk in download:
                     await asyncio.to_thread(file.write, chunk)
-    except BaseException:
+    except BaseException as error:
         path.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk does not say of which file
         raise
     return path
 

@@ -116,7 +116,9 @@ class EventStream:
 
 
 def _position(last_event_id: str) -> str | None:
-    return last_event_id if last_event_id and len(last_event_id.encode()) <= _MAX_ID else None
+    # Unprintable, it could not be sent back in a header field.
+    fits = last_event_id.isprintable() and 0 < len(last_event_id.encode()) <= _MAX_ID
+    return last_event_id if fits else None
 
 
 @asynccontextmanager
@@ -138,7 +140,10 @@ async def eventsource(
     with translated(url):
         # Some servers send the head with the first event only, so it may take as long as one.
         async with asyncio.timeout(stream_wait_s):
-            response = await connection.session.get(URL(url, encoded=True), headers=headers, timeout=timeout)
+            target = URL(url, encoded=True)
+            response = await connection.session.get(
+                target, headers=headers, timeout=timeout, **connection.proxies.arguments(target)
+            )
     try:
         if response.status != 200:
             raise refusal(url, response.status, response.headers, response.reason or "")

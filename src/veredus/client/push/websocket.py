@@ -114,8 +114,9 @@ async def websocket(
     headers = await connection.authorization()
     with translated(url):
         async with asyncio.timeout(wanted.timing.connect_s):
+            target = URL(url, encoded=True)
             socket = await connection.session.ws_connect(
-                URL(url, encoded=True),
+                target,
                 protocols=(_JMAP,),
                 headers=headers,
                 heartbeat=wanted.ping_s,
@@ -123,6 +124,7 @@ async def websocket(
                 max_msg_size=MAX_MESSAGE,
                 decode_text=False,
                 timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_S),
+                **connection.proxies.arguments(target),
             )
     try:
         if socket.protocol != _JMAP:

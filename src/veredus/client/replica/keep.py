@@ -17,6 +17,7 @@ from veredus.client.search import (
 )
 from veredus.client.search import match as matches
 from veredus.client.search.nodes import Ago, And, In, Not, Or, Received, terms
+from veredus.client.watch.listing import since
 from veredus.wire.types import JsonObject
 
 
@@ -39,10 +40,10 @@ class Keep:
         return [mailboxes.find(term.mailbox) for term in terms(self.node) if isinstance(term, In)]
 
     def filter(self, after: str | None) -> JsonObject | None:
-        """For Email/query; ``after``: nothing received before that (UTCDate)."""
+        """For Email/query; ``after``: all that was received before that (UTCDate) is done."""
         filters = [to_filter(self.node, self._context())] if self.search else []
         if after is not None:
-            filters.append({"after": after})
+            filters.append({"after": since(after)})
         if len(filters) < 2:
             return filters[0] if filters else None
         return {"operator": "AND", "conditions": filters}

@@ -7,6 +7,7 @@ run in a thread of its own. Written by tools/sync_client.py.
 from veredus.client.sync.batch import Batch as Batch
 from veredus.client.sync.blobs import Download as Download
 from veredus.client.sync.client import Client as Client
+from veredus.client.sync.events import Complete as Complete
 from veredus.client.sync.events import Created as Created
 from veredus.client.sync.events import Destroyed as Destroyed
 from veredus.client.sync.events import Resync as Resync

@@ -66,7 +66,7 @@ class Client:
         basic: tuple[str, str] | None = None,
         credentials: Credentials | None = None,
         timeout_s: float = 60.0,
-        tls_ca: Path | None = None,
+        tls_ca: Path | str | None = None,
         trust: Collection[str] = (),
     ) -> "Client":
         """``server``: an address or domain to discover it from (§2.2), or the URL of its Session resource.
@@ -87,6 +87,9 @@ class Client:
                 trust=trust,
             ),
         )
+
+    def __repr__(self) -> str:
+        return self._of.__repr__()
 
     @property
     def session(self) -> Session:

@@ -118,9 +118,9 @@ class Destroyed:
 
 
 class Resync:
-    """The server cannot say what changed. All that is there follows as Created.
+    """The server cannot say what changed. All that is there follows as Created, then Complete.
 
-    What is not among that has been destroyed, unless it is told of afterwards.
+    What is not among that has been destroyed.
     """
 
     def __init__(self, portal: Portal, of: _events.Resync) -> None:
@@ -147,7 +147,37 @@ class Resync:
         return self._portal.call(self._of.ack())
 
 
-Event: TypeAlias = Created[R] | Updated[R] | Destroyed | Resync
+class Complete:
+    """All that was there at a Resync has been told, if need be over several starts.
+
+    What was known before that and has not been told since, is not there any more.
+    """
+
+    def __init__(self, portal: Portal, of: _events.Complete) -> None:
+        self._portal, self._of = portal, of
+
+    @property
+    def type(self) -> str:
+        return self._of.type
+
+    @property
+    def account(self) -> Id:
+        return self._of.account
+
+    @property
+    def is_acked(self) -> bool:
+        return self._of.is_acked
+
+    def ack(self) -> None:
+        """All work for this event is done; twice does no harm, and the order does not matter.
+
+        The last one of a page moves the cursor past all that is acknowledged without a gap, and returns when
+        that is durable. Raises CursorError; the cursor is then moved by the next one.
+        """
+        return self._portal.call(self._of.ack())
+
+
+Event: TypeAlias = Created[R] | Updated[R] | Destroyed | Resync | Complete
 
 
 def shown(portal: Portal, event: _events.Event[R]) -> Event[R]:
@@ -161,3 +191,5 @@ def shown(portal: Portal, event: _events.Event[R]) -> Event[R]:
             return Destroyed(portal, event)
         case _events.Resync():
             return Resync(portal, event)
+        case _events.Complete():
+            return Complete(portal, event)

@@ -18,7 +18,8 @@ class Query(Generic[R]):
     """An iterable of records, fetched a page at a time: query and get in one request.
 
     A page begins after the last record of the one before (``anchor``), so that records which come or go
-    meanwhile neither repeat nor hide others. Each iteration asks anew.
+    meanwhile neither repeat nor hide others; those that are found may be moved or destroyed on the way.
+    Each iteration asks anew.
     """
 
     def __init__(self, portal: Portal, of: _query.Query[R]) -> None:

@@ -54,10 +54,17 @@ class Destroyed(Happening, eq=False):
 
 
 class Resync(Happening, eq=False):
-    """The server cannot say what changed. All that is there follows as Created.
+    """The server cannot say what changed. All that is there follows as Created, then Complete.
 
-    What is not among that has been destroyed, unless it is told of afterwards.
+    What is not among that has been destroyed.
     """
 
 
-Event: TypeAlias = Created[R] | Updated[R] | Destroyed | Resync
+class Complete(Happening, eq=False):
+    """All that was there at a Resync has been told, if need be over several starts.
+
+    What was known before that and has not been told since, is not there any more.
+    """
+
+
+Event: TypeAlias = Created[R] | Updated[R] | Destroyed | Resync | Complete

@@ -5,8 +5,11 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Generic, TypeVar
 
+import msgspec
+
 from veredus.client.record import Record
 from veredus.client.watch.attention import Attention
+from veredus.client.watch.listing import since
 from veredus.client.watch.patience import Patience
 from veredus.client.watch.source import CannotCalculate, Page, Position, Source
 
@@ -38,7 +41,7 @@ class Feed(Attention, Generic[R]):
                     yield page
             except CannotCalculate:
                 yield Page(None, resync=True)
-                position = Position(await self.source.state(), in_pass=True)
+                position = Position(await self.source.state(), in_pass=True, resync=True)
                 continue
             # Not wait_for: before Python 3.12 it loses a cancellation that comes together with its result.
             with suppress(TimeoutError):
@@ -49,12 +52,12 @@ class Feed(Attention, Generic[R]):
 async def caught_up(source: Source[R], position: Position) -> AsyncGenerator[Page[R], None]:
     """The pages from ``position`` to now. Raises CannotCalculate."""
     if position.in_pass:
-        left = None if position.after is None else {"after": position.after}
+        left = None if position.after is None else {"after": since(position.after)}
         async for records, after in source.everything(position.state, left):
             if records:
-                yield Page(Position(position.state, in_pass=True, after=after), records)
-        position = Position(position.state)
-        yield Page(position)
+                yield Page(msgspec.structs.replace(position, after=after), records)
+        was_resync, position = position.resync, Position(position.state)
+        yield Page(position, complete=was_resync)
     while True:
         page = await source.changes(position.state)
         if page.position != position:

@@ -8,24 +8,17 @@ from msgspec import Struct, field
 
 from veredus.client.batch import Batch
 from veredus.client.calls import ChangesCall, GetCall, named
-from veredus.client.chunks import get_in_chunks
-from veredus.client.errors import MethodError, ProtocolError
+from veredus.client.errors import ProtocolError
 from veredus.client.exchange import Exchange
 from veredus.client.record import Record
-from veredus.client.results import Changes, Got
+from veredus.client.results import Changes
+from veredus.client.watch.listing import Listing
 from veredus.client.watch.patience import Patience
-from veredus.wire.types import Id, JsonObject
+from veredus.wire.types import Id
 
 R = TypeVar("R", bound=Record)
 # Few enough that a restart repeats little, many enough that requests cost little.
 PAGE = 250
-# Types whose records may be very many, and how they are listed: oldest first, where they have an age.
-_LISTED: dict[str, list[JsonObject]] = {
-    "Email": [{"property": "receivedAt", "isAscending": True}],
-    "EmailSubmission": [{"property": "sentAt", "isAscending": True}],
-    "ContactCard": [],
-    "CalendarEvent": [],
-}
 
 
 class CannotCalculate(Exception):
@@ -34,16 +27,18 @@ class CannotCalculate(Exception):
 
 class Position(Struct, frozen=True, omit_defaults=True):
     """Changes are told from ``state``. ``in_pass``: before that, what was there then; ``after``: and what was
-    received before is done (UTCDate)."""
+    received before is done (UTCDate). ``resync``: the pass is not the first one."""
 
     state: str
     in_pass: bool = False
+    resync: bool = False
     after: str | None = None
 
 
 class Page(Struct, Generic[R]):
     """``position``: what is reached with this page; None: no more than before. ``changed``: in all of
-    ``updated``, None: not known. ``resync``: a full pass begins, and not the first one."""
+    ``updated``, None: not known. ``resync``: a full pass begins, and not the first one.
+    ``complete``: such a one ends."""
 
     position: Position | None
     created: list[R] = field(default_factory=list)
@@ -51,6 +46,7 @@ class Page(Struct, Generic[R]):
     destroyed: list[Id] = field(default_factory=list)
     changed: frozenset[str] | None = None
     resync: bool = False
+    complete: bool = False
     has_more: bool = False
 
 
@@ -71,6 +67,7 @@ class Source(Generic[R]):
         self.type, self.kind = named(kind)
         self._properties = None if properties is None else sorted({"id", *properties})
         self._patience, self._extra = patience, extra or {}
+        self._listing = Listing(exchange, kind, account, self._properties, patience, self._extra)
 
     @property
     def most(self) -> int:
@@ -132,7 +129,7 @@ class Source(Generic[R]):
         error = got.error
         if error is not None and error.type == "requestTooLarge":
             # RFC 8620 §5.2: at most maxChanges; some servers have thought otherwise.
-            records = (await self._get(ids, self._properties)).list
+            records = (await self._listing.get(ids, self._properties)).list
         else:
             records = got.list
         by_id = {record.id: record for record in records}
@@ -145,61 +142,20 @@ class Source(Generic[R]):
         with each, up to when all is done that was received (UTCDate; None: not known).
 
         What came since then is left out: changes tell of it, but would not if it were destroyed before that.
-        Raises CannotCalculate.
+        Raises CannotCalculate, CannotList.
         """
         newcomers = Newcomers(self, since)
-        if self.type in _LISTED:
-            async for records, state in self._listed(filter):
-                after = self._received(records[-1])
-                yield await newcomers.removed(records, state), after
-            return
-        got = await self._patience.ask(partial(self._get, None, self._properties))
-        for at in range(0, len(got.list), self.most):
-            yield await newcomers.removed(got.list[at : at + self.most], got.state), None
-
-    def _received(self, record: R) -> str | None:
-        date: str | None = record.get("receivedAt") if self.type == "Email" else None
-        return date
+        async for listed in self._listing.pages(filter, self.most):
+            records = await newcomers.removed(listed.records, listed.state)
+            if listed.is_end and not records:
+                # Newcomers alone are left; those who wait for the last of them may wait for ever.
+                return
+            yield records, listed.after
 
     async def there(self, ids: Sequence[Id]) -> set[Id]:
         """Those of ``ids`` that are there."""
-        got = await self._patience.ask(partial(self._get, ids, ["id"]))
+        got = await self._patience.ask(partial(self._listing.get, ids, ["id"]))
         return {record.id for record in got.list}
-
-    async def _get(self, ids: Sequence[Id] | None, properties: Sequence[str] | None) -> Got[R]:
-        return await get_in_chunks(self._exchange, self.kind, ids, properties, self.account, self._extra)
-
-    async def _listed(self, filter: Mapping[str, Any] | None) -> AsyncIterator[tuple[list[R], str]]:
-        """(records, the state they were read at)."""
-        seen: set[Id] = set()
-        anchors: list[Id] = []
-        while True:
-            try:
-                ids, got = await self._patience.ask(partial(self._after, anchors, filter))
-            except MethodError as error:
-                if not anchors or error.type != "anchorNotFound":
-                    raise
-                # Then after the one before it; when a whole page is gone, from the beginning.
-                anchors = anchors[:-1]
-                continue
-            by_id = {record.id: record for record in got.list}
-            fresh = [by_id[id] for id in ids if id in by_id and id not in seen]
-            if fresh:
-                yield fresh, got.state
-            if not ids:
-                return
-            seen.update(ids)
-            anchors = ids
-
-    async def _after(
-        self, anchors: Sequence[Id], filter: Mapping[str, Any] | None
-    ) -> tuple[list[Id], Got[R]]:
-        where: JsonObject = {"anchor": anchors[-1], "anchorOffset": 1} if anchors else {}
-        async with Batch(self._exchange, self.account) as batch:
-            sort = _LISTED[self.type] or None
-            query = batch.query(self.kind, filter, sort, limit=self.most, **where)
-            got = batch.get(self.kind, query.ids_ref, self._properties, **self._extra)
-        return query.ids, got.result
 
 
 class Newcomers:

@@ -11,7 +11,7 @@ import msgspec
 from veredus.client.cursors import Cursor, CursorError, MemoryCursor
 from veredus.client.exchange import Exchange
 from veredus.client.record import Record
-from veredus.client.watch.events import Created, Destroyed, Event, Resync, Updated
+from veredus.client.watch.events import Complete, Created, Destroyed, Event, Resync, Updated
 from veredus.client.watch.feed import Feed
 from veredus.client.watch.hub import Hub
 from veredus.client.watch.ledger import Entry, Ledger
@@ -159,7 +159,7 @@ class _Queue(Generic[R]):
 
     def _entered(self, page: Page[R]) -> deque[Event[R]]:
         """The events of a page, which is in the ledger from now on."""
-        count = len(page.created) + len(page.updated) + len(page.destroyed) + page.resync
+        count = len(page.created) + len(page.updated) + len(page.destroyed) + page.resync + page.complete
         entry = self._ledger.add(count, None if page.position is None else _encode(page.position).decode())
         type, account = self.feed.type, self.feed.account
         events: deque[Event[R]] = deque()
@@ -173,6 +173,8 @@ class _Queue(Generic[R]):
         for id in page.destroyed:
             self._remembered.drop(id)
             events.append(Destroyed(id=id, type=type, account=account, entry=entry))
+        if page.complete:
+            events.append(Complete(type=type, account=account, entry=entry))
         return events
 
     def _updated(self, record: R, names: frozenset[str] | None, entry: Entry) -> Updated[R]:
