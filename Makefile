@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 ARGS   ?=
 
-.PHONY: setup dev test check fix docs bench bench-push bench-bridge demo fuzz lock clean help
+.PHONY: setup dev test check fix docs bench bench-push bench-bridge bench-client demo fuzz lock clean help
 .DEFAULT_GOAL := help
 
 help:    ## list the targets
@@ -57,6 +57,10 @@ bench-push: setup ## the same for push
 
 bench-bridge: setup ## the same for the bridge into NATS
 	$(BIN)/python -m tools.bench_bridge $(ARGS)
+
+bench-client: setup ## the same for the client library
+	$(BIN)/python -m tools.bench_call
+	$(BIN)/python -m tools.bench_watch $(ARGS)
 
 fuzz: setup ## the fuzz targets, one minute each; ARGS='--seconds 600' for longer
 	$(BIN)/python -m tools.fuzz $(ARGS)

@@ -299,6 +299,7 @@ class _Anything:
     """A source without changes, a track without work, and a cursor that stands."""
 
     account = type = "Email"
+    pipeline = "emails"
     properties = ()
 
     async def load(self) -> str:

@@ -72,6 +72,7 @@ class AccountReader:
         backoff = Backoff()
         while True:
             try:
+                log.info("standby", account=self._status.id)
                 await self._lease.acquire(streams.state)
                 backoff.connected()
                 self._status.error = None

@@ -68,7 +68,8 @@ class Attempts:
                     raise
                 if isinstance(error, TransportError) and not await self._probe():
                     raise Unreachable(str(error)) from error
-                if attempt >= self._most:
+                # A full bucket that nothing may be taken out of is as full at the next attempt.
+                if attempt >= self._most or isinstance(error, BucketFull):
                     raise Failed(error, attempt, first_at) from error
                 self._retried()
                 asked_s = error.retry_after_s if isinstance(error, TransportError) else None

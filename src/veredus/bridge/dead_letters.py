@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 import msgspec
+import structlog
 from msgspec import Struct
 
 from veredus.bridge.nats.jetstream import Stored, delete_message, next_message
@@ -16,6 +17,8 @@ from veredus.bridge.nats.reader import Reading, read
 from veredus.bridge.settings import DlqSettings
 from veredus.bridge.wire.dead_letter import DeadLetter, dead_letter
 from veredus.wire.types import Id
+
+log = structlog.get_logger("veredus.bridge")
 
 
 class Parking(Protocol):
@@ -56,6 +59,15 @@ class DeadLetters:
         message = dead_letter(self._settings.subject_prefix, letter)
         await Publisher(self._link).publish(
             Message(message.subject, message.payload, message.headers, message.msg_id)
+        )
+        log.error(
+            "parked",
+            account=letter.account_id,
+            pipeline=letter.pipeline,
+            type=letter.type,
+            id=letter.id[:255],
+            error=letter.error_type,
+            attempts=letter.attempts,
         )
 
     async def all(self, account: Id | None = None) -> AsyncIterator[Parked]:

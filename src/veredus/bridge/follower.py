@@ -32,6 +32,7 @@ class Track(Protocol):
     """Where changes go."""
 
     type: str
+    pipeline: str
 
     @property
     def properties(self) -> Sequence[str]:
@@ -175,7 +176,10 @@ class Follower:
         return self._said != self._looked_up and self._asked is not None and await self._asked()
 
     async def _begin(self, old_state: str | None) -> str:
-        log.info("begins_anew", account=self._source.account, type=self._track.type, old_state=old_state)
+        account, track = self._source.account, self._track
+        log.info(
+            "begins_anew", account=account, pipeline=track.pipeline, type=track.type, old_state=old_state
+        )
         said, self._looked_up = self._said, -1  # what is interrupted must be gone on with
         state = None
         while state is None:

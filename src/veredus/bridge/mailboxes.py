@@ -26,6 +26,7 @@ class MailboxIndex:
 
     def __init__(self, source: AccountSource) -> None:
         self._source = source
+        self.account = source.account
         self._state: str | None = None
         self.all: Mapping[Id, JsonObject] = {}
         self.roles: Mapping[Id, str] = {}

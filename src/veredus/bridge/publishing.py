@@ -106,14 +106,6 @@ class Outlet(Struct, frozen=True, kw_only=True):
     async def park(self, item: Item, failed: Failed, states: States) -> None:
         """Into the dead-letter stream; durable when it returns. Raises NatsError."""
         error = failed.error
-        log.error(
-            "parked",
-            account=self.about.account_id,
-            type=item.type,
-            id=item.id[:255],
-            error=type(error).__name__,
-            attempts=failed.attempts,
-        )
         letter = DeadLetter(
             server=self.about.server,
             account_id=self.about.account_id,

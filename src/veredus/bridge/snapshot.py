@@ -53,7 +53,8 @@ class Snapshot:
         *,
         type: str = "Email",
     ) -> None:
-        self._source, self._bucket, self._settings, self._type = source, bucket, settings, type
+        self._source, self._bucket, self._settings = source, bucket, settings
+        self._pipeline, self._type = pipeline, type
         self._key = f"snap.{source.account}.{pipeline}.{type}"
 
     async def run(
@@ -73,11 +74,13 @@ class Snapshot:
             await lost(progress)
         if not progress.wanted:
             return progress.state
-        log.info("snapshot", account=self._source.account, type=self._type, after=progress.after)
+        about = {"account": self._source.account, "pipeline": self._pipeline, "type": self._type}
+        log.info("snapshot", after=progress.after, **about)
         async for page in self._pages(progress.after, properties):
             await take(page, progress)
             progress.after = (page[-1].get("receivedAt") if page else None) or progress.after
             await self._bucket.put(self._key, msgspec.json.encode(progress))
+        log.info("snapshot_ends", **about)
         return progress.state
 
     async def done(self) -> None:

@@ -12,6 +12,7 @@
          ├─ NotSupported       the server, or the account, has no such capability
          ├─ NotFetchedError    a property was read that was not asked for
          ├─ NotSentError       a result was read before its batch was sent
+         ├─ CannotList         more records than one /get gives, and no /query; in ``client.watch``
          └─ NotFound           no such Mailbox or Email; in ``client.mail``
 
 A message names the host, and where it applies the method, the account and the call; never a secret, nor

@@ -13,10 +13,10 @@ from bridge.events.replay import Replay
 from bridge.events.world import Stage
 from veredus.bridge.cursor import KvCursor
 from veredus.bridge.events.before import Before
-from veredus.bridge.records import Records
 from veredus.bridge.events.track import EventTrack
 from veredus.bridge.nats.kv import KeyValue
 from veredus.bridge.publishing import Outlet
+from veredus.bridge.records import Records
 from veredus.bridge.snapshot import Snapshot
 
 pytestmark = pytest.mark.service

@@ -163,6 +163,8 @@ async def test_an_address_in_use_ends_it(setup: Setup) -> None:
     ended = await setup.cli("run")
     assert ended.code == 1
     assert f"monitor.listen 127.0.0.1:{setup.nats.port}: Address already in use\n" in ended.err
+    ended = await setup.cli("run", "--listen", "9180")
+    assert (ended.code, ended.err.splitlines()[-1]) == (1, "veredus: monitor.listen 9180: expected HOST:PORT")
 
 
 async def test_a_token_that_is_rotated_is_read_again(setup: Setup) -> None:

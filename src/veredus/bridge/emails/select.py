@@ -47,6 +47,7 @@ class Selection:
 
     def __init__(self, rules: Rules, mailboxes: MailboxIndex) -> None:
         self._rules, self._mailboxes = rules, mailboxes
+        self._told: set[str] = set()
 
     @property
     def roles(self) -> Mapping[Id, str]:
@@ -84,7 +85,9 @@ class Selection:
         try:
             return match(node, email, Context(self._mailboxes.search, datetime.now(UTC)))
         except UnknownMailbox as error:
-            log.warning("rule_undecided", reason=str(error))
+            if str(error) not in self._told:  # once, not for every Email
+                self._told.add(str(error))
+                log.warning("rule_undecided", account=self._mailboxes.account, reason=str(error))
         except (TypeError, ValueError, LookupError, AttributeError) as error:
             # A value that is not of the type that RFC 8621 gives it; the error may quote it.
             log.warning("rule_undecided", email=email.get("id"), reason=type(error).__name__)

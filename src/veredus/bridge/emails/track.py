@@ -45,6 +45,7 @@ class EmailTrack:
     """``known``: ids of Emails that are in the stream already, beyond what its duplicate window remembers."""
 
     type = "Email"
+    pipeline = "emails"
 
     def __init__(
         self, settings: BridgeSettings, generation: Generation, tools: Tools, known: Collection[Id]

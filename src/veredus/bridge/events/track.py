@@ -58,7 +58,7 @@ class EventTrack:
     properties: Sequence[str] = ()
 
     def __init__(self, type: str, settings: EventStreamSettings, tools: Tools) -> None:
-        self.type = type
+        self.type, self.pipeline = type, "events"
         self._settings, self._tools = settings, tools
         self._outlet, self._before = tools.outlet, tools.before
         self._status = tools.outlet.status

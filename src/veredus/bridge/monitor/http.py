@@ -81,14 +81,15 @@ async def serving(bridges: Sequence[tuple[BridgeStatus, str | None, float]]) -> 
 
 
 async def _listen(runner: web.AppRunner, address: str) -> list[str]:
-    host, _, port = address.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:  # of a port alone: on every interface?
         raise CannotListen(f"monitor.listen {address}: expected HOST:PORT")
     try:
         await web.TCPSite(runner, host.strip("[]") or None, int(port)).start()
     except OSError as error:
         # asyncio puts the address into its text once more.
-        why = os.strerror(error.errno) if error.errno else str(error)
+        number = error.errno or 0
+        why = os.strerror(number) if number > 0 else error.strerror or str(error)
         raise CannotListen(f"monitor.listen {address}: {why}") from None
     found = [f"{name[0]}:{name[1]}" for name in runner.addresses]
     log.info("monitor_listens", addresses=found)

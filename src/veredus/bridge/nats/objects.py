@@ -181,7 +181,7 @@ class ObjectStore:
     ) -> None:
         """Also those that are still under way: a purge could overtake them.
 
-        Who was stopped while the meta message was under way has stored the object all the same: then they stay.
+        Who was stopped while the meta message was under way has stored the object all the same: they stay.
         """
         if not sent:
             return

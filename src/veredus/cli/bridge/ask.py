@@ -1,6 +1,5 @@
 """`veredus bridge snapshot`, `replay`, `pause` and `resume`: what a reader is to do, left in KV for it."""
 
-import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from veredus.bridge.source import AccountSource
     from veredus.bridge.streams import Streams
 
-_DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")
 _DEDUP = (
     "What the stream still has is not sent again: the reader looks at its end, and its duplicate window of "
     "{hours:g} h knows the ids. To read old messages anew, a consumer asks the stream itself (--deliver all)."
@@ -154,20 +152,12 @@ def _target(
 
 
 def _date(text: str | None, option: str) -> str | None:
-    from datetime import datetime
+    from veredus.bridge.ask import utc_date
 
-    if text is None:
-        return None
-    whole = text if "T" in text else f"{text}T00:00:00Z"
     try:
-        if not _DATE.fullmatch(text):
-            raise ValueError
-        datetime.fromisoformat(whole)
-    except ValueError:
-        raise Failure(
-            f"{option} {text!r} is no date: 2026-01-31, or 2026-01-31T08:00:00Z", EXIT_USAGE
-        ) from None
-    return whole
+        return None if text is None else utc_date(text)
+    except ValueError as error:
+        raise Failure(f"{option} {error}", EXIT_USAGE) from None
 
 
 def _dedup(settings: "BridgeSettings") -> str:

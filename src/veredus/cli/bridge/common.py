@@ -113,6 +113,20 @@ def is_expected(error: Exception) -> bool:
     return isinstance(error, SecretError | NatsError | JMAPError | OSError)
 
 
+def in_words(octets: int) -> str:
+    """With three digits, in units of 1024: ``20.8 KiB``."""
+    amount, units = float(octets), iter(("octets", "KiB", "MiB", "GiB", "TiB"))
+    unit = next(units)
+    while amount >= 1024 and unit != "TiB":
+        amount, unit = amount / 1024, next(units)
+    return f"{amount:.3g} {unit}" if amount < 1000 else f"{amount:.0f} {unit}"
+
+
+def plain(text: str) -> str:
+    """For a terminal: a remote server chose a part of it."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
 @asynccontextmanager
 async def linked(settings: "BridgeSettings") -> AsyncIterator["Link"]:
     """A connection to NATS, made once. Raises NatsError."""

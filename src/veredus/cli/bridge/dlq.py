@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from veredus.cli.bridge.common import Account, Name, connected, finish, linked, one
+from veredus.cli.bridge.common import Account, Name, connected, finish, linked, one, plain
 from veredus.cli.common import EXIT_PROBLEMS, EXIT_USAGE, Failure, Json, write_json
 
 if TYPE_CHECKING:
@@ -14,15 +14,16 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Dead letters: what could not be published, after as many attempts as the settings say.",
+    short_help="Dead letters: what could not be published.",
     no_args_is_help=True,
 )
 Sequences = Annotated[list[int] | None, typer.Argument(help="Sequences, as `dlq ls` shows them.")]
 All = Annotated[bool, typer.Option("--all", help="All of them, or all of --account.")]
 
 
-@app.command("ls")
+@app.command("ls", short_help="List dead letters, oldest first.")
 def list_(ctx: typer.Context, bridge: Name = None, account: Account = None, as_json: Json = False) -> None:
-    """List dead letters, oldest first: what, why, how often it was tried, and until when."""
+    """List dead letters, oldest first: what, how often it was tried, and why in vain."""
     settings = one(ctx, bridge)
 
     async def work() -> "list[Parked]":
@@ -37,7 +38,7 @@ def list_(ctx: typer.Context, bridge: Name = None, account: Account = None, as_j
         typer.echo(_line(letter))
 
 
-@app.command()
+@app.command(short_help="Write one dead letter as JSON.")
 def show(
     ctx: typer.Context,
     sequence: Annotated[int, typer.Argument(help="As `dlq ls` shows it.")],
@@ -53,7 +54,7 @@ def show(
     write_json(_json(finish(ctx, work)))
 
 
-@app.command()
+@app.command(short_help="Publish letters now.")
 def retry(
     ctx: typer.Context,
     sequences: Sequences = None,
@@ -79,14 +80,14 @@ def retry(
                 failed = failed or retried.outcome in ("failed", "left out")
                 letter = retried.letter
                 error = f": {retried.error}" if retried.error else ""
-                typer.echo(f"{letter.sequence}  {letter.type} {letter.id}  {retried.outcome}{_plain(error)}")
+                typer.echo(f"{letter.sequence}  {letter.type} {letter.id}  {retried.outcome}{plain(error)}")
         return failed
 
     if finish(ctx, work):
         raise typer.Exit(EXIT_PROBLEMS)
 
 
-@app.command()
+@app.command(short_help="Remove letters.")
 def drop(
     ctx: typer.Context,
     sequences: Sequences = None,
@@ -146,13 +147,7 @@ def _json(letter: "Parked") -> dict[str, Any]:
 
 
 def _line(letter: "Parked") -> str:
-    until = f", last at {letter.last_at:%Y-%m-%d %H:%M:%S} UTC" if letter.last_at else ""
-    return _plain(
-        f"{letter.sequence}  {letter.account}  {letter.type} {letter.id}  {letter.op}  "
-        f"{letter.attempts} attempts{until}  {letter.error_type}: {letter.error}"
-    )
-
-
-def _plain(text: str) -> str:
-    """For a terminal: a remote server chose a part of it."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+    until = f", the last at {letter.last_at:%Y-%m-%d %H:%M:%S} UTC" if letter.last_at else ""
+    what = f"{letter.sequence}  {letter.account}  {letter.type} {letter.id}  {letter.op}"
+    why = f"{letter.attempts} attempts{until}: {letter.error_type}: {letter.error}"
+    return f"{plain(what)}\n   {plain(why)}"

@@ -49,13 +49,13 @@ def migrate(
 
 def _lines(found: "Found", settings: "BridgeSettings", state: str | None) -> Iterator[str]:
     yield f"account {found.account}, stream {settings.stream.name}: {found.messages} messages"
-    yield f"generation {found.wire}: {_GENERATIONS[found.wire]}; new messages are written as it does"
+    yield f"generation {found.wire}: {_GENERATIONS[found.wire]}; new messages are written the same way"
     if found.cursor is not None:
         yield f"cursor: {found.cursor}; `bridge run` goes on from it, there is nothing to migrate"
         return
     if found.last is None or found.received_at is None:
         yield "cursor: none, and no message that says how far it came"
-        yield f"`bridge run` begins as snapshot.mode says: {settings.snapshot.mode}"
+        yield f"`bridge run` begins with {_first(settings)}"
         return
     yield (
         f"cursor: none; the last message is {found.last.sequence}, "
@@ -67,7 +67,12 @@ def _lines(found: "Found", settings: "BridgeSettings", state: str | None) -> Ite
     elif found.is_asked:
         yield "a snapshot is to be done already: `bridge run` begins with it"
     else:
-        yield (
-            f"without --yes `bridge run` begins as snapshot.mode says ({settings.snapshot.mode}); "
-            "with --yes, at that message"
-        )
+        yield "with --yes, `bridge run` begins with what is missing since that message"
+        yield f"without, with {_first(settings)}"
+
+
+def _first(settings: "BridgeSettings") -> str:
+    """What a bridge reads where there is no cursor."""
+    mode, limit = settings.snapshot.mode, settings.snapshot.limit
+    amount = {"none": "nothing old", "full": "everything"}.get(mode, f"the newest {limit} Emails")
+    return f"{amount} (snapshot.mode {mode}); what the stream has is not repeated"
