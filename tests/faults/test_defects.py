@@ -132,14 +132,17 @@ async def test_4_3_6_silence_on_either_kind_of_push_stops_nothing(tmp_path: Path
 
 
 async def test_4_3_7_emails_are_fetched_together_and_parts_once(tmp_path: Path) -> None:
-    async with Arena.running(tmp_path) as arena:
+    async with Arena.open(tmp_path) as arena:
+        # With the default lease: who holds it keeps it, however busy the machine is.
+        await arena.bridge.start()
+        await arena.until_settled()
         await arena.bridge.stop()
         for number in range(60):
             await arena.email(with_attachment(b"%d" % number))
         arena.proxy.requests.clear()
         (tmp_path / "second").mkdir()
         await arena.bridge.start()
-        async with await arena.another(tmp_path / "second", 'lease = "1s"\n'):
+        async with await arena.another(tmp_path / "second"):
             assert len(await arena.ends_well()) == 60
         assert arena.proxy.requests["Email/get"] <= 8
         assert sum(n for path, n in arena.proxy.requests.items() if "/download/" in path) == 60

@@ -1,6 +1,5 @@
 """What the commands of the bridge share: its settings, connections, and failures in one line."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -82,6 +81,8 @@ def warn(loaded: "Loaded") -> None:
 
 def finish(ctx: typer.Context, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """What ``work`` gives; what it cannot do becomes a Failure."""
+    import asyncio
+
     from veredus import log as logs
 
     logs.configure("auto", "info" if invocation(ctx).verbose else "error")
@@ -143,6 +144,8 @@ async def linked(settings: "BridgeSettings") -> AsyncIterator["Link"]:
 @asynccontextmanager
 async def connected(settings: "BridgeSettings") -> AsyncIterator["Client"]:
     """A client of the JMAP server, connected once. Raises JMAPError."""
+    import asyncio
+
     from veredus.bridge.bridge import connection
     from veredus.client.errors import TransportError
 

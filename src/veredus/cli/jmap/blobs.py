@@ -1,6 +1,5 @@
 """Octets between a server and files or pipes (RFC 8620 §6)."""
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,6 +23,8 @@ async def upload(client: "Client", file: Path, type: str, account: str | None) -
 
 
 async def _standard_input() -> AsyncIterator[bytes]:
+    import asyncio
+
     while chunk := await asyncio.to_thread(sys.stdin.buffer.read, _CHUNK):
         yield chunk
 

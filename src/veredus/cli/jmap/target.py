@@ -4,11 +4,11 @@ import functools
 import inspect
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from msgspec import Struct
 
 from veredus.cli.common import EXIT_USAGE, Failure
 
@@ -22,7 +22,8 @@ EXIT_INTERRUPTED = 130
 Work = Callable[["Client"], Awaitable[None]]
 
 
-class Target(Struct, frozen=True):
+@dataclass(frozen=True)
+class Target:
     """The options as they were given."""
 
     server: str | None
