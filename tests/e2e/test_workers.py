@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import re
 import signal
 import time
@@ -90,23 +89,15 @@ async def test_a_dead_worker_is_left_out_of_a_scrape(server: Workers) -> None:
 
 
 async def test_a_delivery_on_one_worker_is_told_on_all(server: Workers) -> None:
-    """Prints how long it takes from the reply of LMTP to the event on the slowest of 12 streams."""
     async with streaming(server.url, 12) as streams:
-        took = []
-        for n in range(200):
+        for n in range(50):
             for stream in streams:
                 stream.heard.clear()
             await deliver(server, f"number {n}")
-            began = time.perf_counter()
             async with asyncio.timeout(PATIENCE_S):
                 await asyncio.gather(*(stream.heard.wait() for stream in streams))
-            took.append(time.perf_counter() - began)
-            # A subscriber is told at most every 100 ms: without this it would be that which is measured.
-            await asyncio.sleep(0.11 + 0.05 * random.random())
         final = await state(server)
         await until(lambda: all(stream.states.get("Email") == final for stream in streams))
-    took.sort()
-    print(f"\nLMTP reply to StateChange: p50 {took[100] * 1000:.1f} ms, p99 {took[198] * 1000:.1f} ms")
 
 
 async def test_a_killed_worker_is_replaced_and_its_streams_miss_nothing(server: Workers) -> None:

@@ -1,6 +1,6 @@
 """kill -9 at every step of the loop: at each request to the server and each message to NATS, and at each answer.
 
-VEREDUS_KILLS=300 kills so often (default 40, half of them with JMAP_EVENTS); VEREDUS_KILL_SEED=… makes the same
+VEREDUS_KILLS=300 kills so often (default 28, half of them with JMAP_EVENTS); VEREDUS_KILL_SEED=… makes the same
 choices again.
 """
 
@@ -17,7 +17,7 @@ from faults.arena import Arena
 from faults.bridge import KillPoint, KillSchedule, Recording
 from faults.seeding import with_attachment
 
-_DEFAULT = 40
+_DEFAULT = 28
 # Read here: the settings of the machine are taken away from the tests themselves.
 KILLS = int(os.environ.get("VEREDUS_KILLS", _DEFAULT))
 SEED = int(os.environ.get("VEREDUS_KILL_SEED", random.SystemRandom().randrange(10**6)))
