@@ -6,24 +6,18 @@ from typing import Any
 
 import structlog
 
-from veredus.bridge.attempts import Attempts
-from veredus.bridge.cursor import email_cursor
-from veredus.bridge.dead_letters import DeadLetters
-from veredus.bridge.emails.fetch import EmailFetch
-from veredus.bridge.emails.parts import PartStore
+from veredus.bridge.emails.follow import email_follower
+from veredus.bridge.emails.reading import Reading
 from veredus.bridge.emails.select import Rules, Selection
-from veredus.bridge.emails.track import EmailTrack, Tools
-from veredus.bridge.events.follow import Reading, event_follower, event_types
+from veredus.bridge.events.follow import event_follower, event_types
 from veredus.bridge.follower import Follower
 from veredus.bridge.mailboxes import MailboxBucket, MailboxIndex
 from veredus.bridge.nats.errors import Conflict, NatsError, NatsLost
 from veredus.bridge.nats.lease import Lease
-from veredus.bridge.publishing import Outlet
 from veredus.bridge.settings import BridgeSettings
-from veredus.bridge.snapshot import Snapshot
 from veredus.bridge.source import AccountSource
 from veredus.bridge.status import AccountStatus
-from veredus.bridge.streams import Streams, published
+from veredus.bridge.streams import Streams
 from veredus.bridge.tasks import stop
 from veredus.client.backoff import Backoff
 from veredus.client.errors import JMAPError, TransportError
@@ -98,18 +92,12 @@ class AccountReader:
         await self._mailboxes.refresh()
         settings, account = self._settings, self._source.account
         self._bucket = MailboxBucket(self._mailboxes, streams.mailboxes, account, poll_s=settings.poll_s)
-        self._followers = [await self._emails(streams, transport)] if settings.stream.enabled else []
+        selection = Selection(self._rules, self._mailboxes)
+        reading = Reading(settings, self._source, streams, self._status, selection, transport)
+        self._followers = [await email_follower(reading)] if settings.stream.enabled else []
         self.pause(self._status.paused)
         self._status.active = True
         log.info("reading", account=self._status.id)
-        reading = Reading(
-            settings,
-            self._source,
-            streams,
-            self._status,
-            Selection(self._rules, self._mailboxes),
-            transport,
-        )
         work = [
             self._bucket.run(),
             *(follower.run() for follower in self._followers),
@@ -153,34 +141,3 @@ class AccountReader:
                 asked_s = error.retry_after_s if isinstance(error, TransportError) else None
                 log.warning("waiting", account=self._status.id, type=type, error=str(error))
                 await asyncio.sleep(backoff.next_s(asked_s))
-
-    async def _emails(self, streams: Streams, transport: str) -> Follower:
-        settings, source, account = self._settings, self._source, self._source.account
-        status = self._status.track("emails", "Email")
-        selection = Selection(self._rules, self._mailboxes)
-        strict = not settings.extra_headers
-        tools = Tools(
-            fetch=EmailFetch(source, settings, selection.route_properties),
-            parts=PartStore(
-                source, streams.objects, settings.parts, streams.generation, status, strict=strict
-            ),
-            outlet=Outlet(
-                pipeline="emails",
-                about=source.about(transport),
-                link=streams.link,
-                objects=streams.objects,
-                attempts=Attempts(
-                    settings.dlq.max_attempts, source.answers, lambda: status.counts.update(retried=1)
-                ),
-                letters=DeadLetters(streams.link, settings.dlq),
-                status=status,
-                max_size=streams.max_size,
-                evicts=settings.parts.on_full == "evict-oldest",
-            ),
-            selection=selection,
-            snapshot=Snapshot(source, streams.state, "emails", settings.snapshot),
-        )
-        known = await published(streams.link, settings, account)
-        track = EmailTrack(settings, streams.generation, tools, known)
-        cursor = email_cursor(streams.cursors, account)
-        return Follower(source, track, cursor, status, poll_s=settings.poll_s, asked=tools.snapshot.is_asked)

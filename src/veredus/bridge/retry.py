@@ -7,17 +7,16 @@ from msgspec import Struct
 
 from veredus.bridge.attempts import Attempts, Unreachable
 from veredus.bridge.dead_letters import DeadLetters, Parked
-from veredus.bridge.emails.fetch import EmailFetch
-from veredus.bridge.emails.parts import PartStore
+from veredus.bridge.emails.follow import email_tools
+from veredus.bridge.emails.reading import Reading
 from veredus.bridge.emails.select import Selection, rules
-from veredus.bridge.emails.track import EmailTrack, Tools
-from veredus.bridge.events.follow import Reading, event_tools
+from veredus.bridge.emails.track import EmailTrack
+from veredus.bridge.events.follow import event_tools
 from veredus.bridge.events.track import EventTrack
 from veredus.bridge.mailboxes import MailboxIndex
 from veredus.bridge.nats.errors import NatsError, NatsLost
-from veredus.bridge.publishing import Outlet, States
+from veredus.bridge.publishing import States
 from veredus.bridge.settings import BridgeSettings
-from veredus.bridge.snapshot import Snapshot
 from veredus.bridge.source import AccountSource
 from veredus.bridge.status import AccountStatus, TrackStatus
 from veredus.bridge.streams import Streams
@@ -57,8 +56,11 @@ async def retry(
         key = (letter.account, letter.pipeline, letter.type)
         if key not in pipelines:
             source = AccountSource(client, letter.account, settings.concurrency)
+            mailboxes, status = MailboxIndex(source), AccountStatus(source.account)
+            selection = Selection(rules(settings.filter, settings.routes), mailboxes)
+            reading = Reading(settings, source, streams, status, selection, "poll")
             of = _Emails if letter.pipeline == "emails" else _Events
-            pipelines[key] = of(source, streams, settings, letter.type)
+            pipelines[key] = of(reading, mailboxes, letter.type)
         retried = await _retried(pipelines[key], letter)
         if retried.outcome in _DONE:
             await stored.drop(letter.sequence)
@@ -122,33 +124,17 @@ class _Pipeline(Protocol):
         ...
 
 
+def _attempts(reading: Reading) -> Attempts:
+    return Attempts(_ATTEMPTS, reading.source.answers, lambda: None)
+
+
 class _Emails:
-    def __init__(self, source: AccountSource, streams: Streams, settings: BridgeSettings, type: str) -> None:
-        self._source, self._mailboxes = source, MailboxIndex(source)
+    def __init__(self, reading: Reading, mailboxes: MailboxIndex, type: str) -> None:
+        self._source, self._mailboxes = reading.source, mailboxes
         self._is_new = True
-        selection = Selection(rules(settings.filter, settings.routes), self._mailboxes)
-        self.kept, self.status = _Kept(), AccountStatus(source.account).track("emails", type)
-        strict = not settings.extra_headers
-        tools = Tools(
-            fetch=EmailFetch(source, settings, selection.route_properties),
-            parts=PartStore(
-                source, streams.objects, settings.parts, streams.generation, self.status, strict=strict
-            ),
-            outlet=Outlet(
-                pipeline="emails",
-                about=source.about("poll"),
-                link=streams.link,
-                objects=streams.objects,
-                attempts=Attempts(_ATTEMPTS, source.answers, lambda: None),
-                letters=self.kept,
-                status=self.status,
-                max_size=streams.max_size,
-                evicts=settings.parts.on_full == "evict-oldest",
-            ),
-            selection=selection,
-            snapshot=Snapshot(source, streams.state, "emails", settings.snapshot),
-        )
-        self._track = EmailTrack(settings, streams.generation, tools, ())
+        self.kept, self.status = _Kept(), reading.status.track("emails", type)
+        tools = email_tools(reading, _attempts(reading), self.kept)
+        self._track = EmailTrack(reading.settings, reading.streams.generation, tools, ())
 
     async def publish(self, letter: Parked) -> None:
         if self._is_new:
@@ -162,16 +148,12 @@ class _Emails:
 class _Events:
     """The event has the id it would have had, and tells of the record as it is now."""
 
-    def __init__(self, source: AccountSource, streams: Streams, settings: BridgeSettings, type: str) -> None:
-        self._mailboxes = MailboxIndex(source)
+    def __init__(self, reading: Reading, mailboxes: MailboxIndex, type: str) -> None:
+        self._mailboxes = mailboxes
         self._is_new = True
-        selection = Selection(rules(settings.filter, settings.routes), self._mailboxes)
-        account = AccountStatus(source.account)
-        self.kept, self.status = _Kept(), account.track("events", type)
-        reading = Reading(settings, source, streams, account, selection, "poll")
-        attempts = Attempts(_ATTEMPTS, source.answers, lambda: None)
-        tools = event_tools(reading, type, attempts, self.kept)
-        self._track = EventTrack(type, settings.events, tools)
+        self.kept, self.status = _Kept(), reading.status.track("events", type)
+        tools = event_tools(reading, type, _attempts(reading), self.kept)
+        self._track = EventTrack(type, reading.settings.events, tools)
 
     async def publish(self, letter: Parked) -> None:
         if self._is_new:

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from msgspec import Struct
-
 from veredus.bridge.attempts import Attempts
 from veredus.bridge.cursor import event_cursor
 from veredus.bridge.dead_letters import DeadLetters, Parking
+from veredus.bridge.emails.reading import Reading
 from veredus.bridge.emails.select import Selection
 from veredus.bridge.events.before import ALONE, CACHE, Before
 from veredus.bridge.events.pages import Pages
@@ -17,8 +16,6 @@ from veredus.bridge.records import Records, Standing
 from veredus.bridge.settings import BridgeSettings
 from veredus.bridge.snapshot import Snapshot
 from veredus.bridge.source import AccountSource
-from veredus.bridge.status import AccountStatus
-from veredus.bridge.streams import Streams
 from veredus.client.capabilities import types_of_account
 
 # What Email/get gives without looking into the body (RFC 8621 §4.1.1 to §4.1.3), and what our headers tell.
@@ -27,17 +24,6 @@ _OF_EMAIL = (
     "bcc replyTo subject sentAt hasAttachment preview header:List-Id:asText "
     "header:Authentication-Results:asText:all"
 ).split()
-
-
-class Reading(Struct, frozen=True):
-    """What all types of an account are read with, for as long as a link and a lease last."""
-
-    settings: BridgeSettings
-    source: AccountSource
-    streams: Streams
-    status: AccountStatus
-    selection: Selection
-    transport: str
 
 
 def event_types(settings: BridgeSettings, source: AccountSource) -> list[str]:
@@ -51,8 +37,7 @@ def event_follower(reading: Reading, type: str) -> Follower:
     """Follows ``type``, of which the server has changes."""
     settings, source, streams = reading.settings, reading.source, reading.streams
     status = reading.status.track("events", type)
-    attempts = Attempts(settings.dlq.max_attempts, source.answers, lambda: status.counts.update(retried=1))
-    tools = event_tools(reading, type, attempts, DeadLetters(streams.link, settings.dlq))
+    tools = event_tools(reading, type, reading.attempts(status), DeadLetters(streams.link, settings.dlq))
     wanted = properties_of(type, reading.selection)
     return Follower(
         Pages(source, type, wanted, streams.state),
