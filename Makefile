@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 ARGS   ?=
 
-.PHONY: setup dev test check fix docs bench bench-push bench-bridge bench-client demo fuzz lock clean help
+.PHONY: setup dev test check fix docs bench bench-push bench-bridge bench-client demo fuzz fault lock lock-image clean help
 .DEFAULT_GOAL := help
 
 help:    ## list the targets
@@ -29,6 +29,9 @@ dev: setup ## the server on 127.0.0.1:8580 with demo accounts; ARGS='--ephemeral
 
 demo: setup ## server, nats-server, bridge and a consumer: mail as events; ARGS=--once ends by itself
 	$(BIN)/python -m tools.demo $(ARGS)
+
+cluster: setup ## PostgreSQL, S3, NATS, three nodes and haproxy on this machine; ARGS=--once ends by itself
+	$(BIN)/python -m tools.cluster $(ARGS)
 
 test: setup ## every test that needs no outside service; ARGS='-k name' and others go to pytest
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
@@ -65,6 +68,9 @@ bench-client: setup ## the same for the client library
 fuzz: setup ## the fuzz targets, one minute each; ARGS='--seconds 600' for longer
 	$(BIN)/python -m tools.fuzz $(ARGS)
 
+fault: setup ## faults in a cluster, as root; ARGS='--seed 7 --minutes 10' for longer
+	PYTHONPATH=.:tests $(BIN)/python -m cluster.run $(ARGS)
+
 # Hashes of every platform's files, no address of any index: where packages come from is the machine's own choice.
 UV_LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
            --no-emit-index-url --no-emit-find-links --no-header --no-annotate
@@ -72,6 +78,14 @@ UV_LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-ver
 lock: setup ## the newest versions that pyproject.toml allows
 	$(UV_LOCK) --upgrade --output-file requirements.lock
 	$(UV_LOCK) --upgrade --constraint requirements.lock --group dev --output-file requirements-dev.lock
+	$(MAKE) lock-image
+
+# setuptools: nkeys comes as source alone.
+lock-image: setup ## the same versions for the image: with the extras of a cluster, and what builds the wheel
+	$(UV_LOCK) --constraint requirements-dev.lock --extra cluster --extra workers --extra bridge \
+	  --output-file requirements-cluster.lock
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], "setuptools", sep="\n")' \
+	  | $(subst pyproject.toml,-,$(UV_LOCK)) --constraint requirements-dev.lock --output-file requirements-build.lock
 
 clean: ## what was built or cached, not your data
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from contract import postgres
 from veredus.app import App, open_app
 from veredus.config.settings import Blobs, Config, Limits, Quota, Storage
 from veredus.ports import Identity
 
-STORES = ("memory", "sqlite")
+STORES = ("memory", "sqlite", "postgresql")
 
 USING = [
     "urn:ietf:params:jmap:core",
@@ -25,16 +26,30 @@ async def open_server(
     store: str, directory: Path, *, quota: Quota | None = None, **limits: Any
 ) -> AsyncIterator[App]:
     """A server without sockets. ``limits``: other than the default ones, by the names of ``config.Limits``."""
-    config = Config(
-        hostname="mail.example.com",
-        data_dir=directory,
-        storage=Storage(url=store),
-        blobs=Blobs(url="memory"),
-        limits=Limits(**limits),
-        quota=quota or Quota(),
-    )
-    async with open_app(config, types=[]) as app:
-        yield app
+    async with storage(store, directory) as records:
+        config = Config(
+            hostname="mail.example.com",
+            data_dir=directory,
+            storage=records,
+            blobs=Blobs(url="memory"),
+            limits=Limits(**limits),
+            quota=quota or Quota(),
+        )
+        async with open_app(config, types=[]) as app:
+            yield app
+
+
+@asynccontextmanager
+async def storage(store: str, directory: Path) -> AsyncIterator[Storage]:
+    """The settings of an empty store of this kind."""
+    if store != "postgresql":
+        yield Storage(url=store)
+        return
+    schema = postgres.borrow(directory, "app")
+    try:
+        yield Storage(url=postgres.url(), schema=schema, connections=4)
+    finally:
+        await postgres.give_back(directory, "app")
 
 
 async def new_user(app: App, address: str = "alice@example.com") -> "Jmap":

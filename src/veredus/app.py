@@ -1,7 +1,8 @@
 """The one place that names implementations: from settings to everything but sockets (``serving``)."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 
@@ -16,6 +17,7 @@ from veredus.auth.tables import TABLES as AUTH_TABLES
 from veredus.auth.tickets import CAPABILITY as TICKET_CAPABILITY
 from veredus.auth.tickets import Tickets
 from veredus.auth.tickets import capability as ticket_capability
+from veredus.blob.copying import Copied, copy_blobs, is_intact
 from veredus.blob.file import FileBlobs
 from veredus.blob.memory import MemoryBlobs
 from veredus.blob.names import id_of as id_of_blob
@@ -23,7 +25,7 @@ from veredus.blobs.methods import CAPABILITY as BLOB_CAPABILITY
 from veredus.blobs.methods import account_capability as blob_capability
 from veredus.blobs.methods import blob_methods
 from veredus.bus.local import LocalBus
-from veredus.config.settings import Config
+from veredus.config.settings import Blobs, Config, Storage
 from veredus.engine.api import Engine
 from veredus.engine.blobs import UPLOADS, load
 from veredus.engine.call import Services
@@ -40,7 +42,8 @@ from veredus.mail.mailbox_shape import CAPABILITY as MAIL_CAPABILITY
 from veredus.mail.provision import provision
 from veredus.mail.snippet import SnippetMethod
 from veredus.mail.thread import THREAD
-from veredus.ports import BlobStore, Clock, EventBus, Store, Unavailable
+from veredus.moving import Moving
+from veredus.ports import BlobStore, Clock, EventBus, Store, Table, Unavailable
 from veredus.push.hub import Hub
 from veredus.push.web.email_push import CAPABILITY as EMAIL_PUSH_CAPABILITY
 from veredus.push.web.email_push import EmailPushChecks, NewEmails
@@ -53,15 +56,35 @@ from veredus.push.web.vapid import Vapid
 from veredus.quota.type import QUOTA, charge, set_limits
 from veredus.schema import DataType, Method
 from veredus.schema.plugins import plugin_types
+from veredus.store.dump_files import DumpFiles
 from veredus.store.memory import MemoryStore
 from veredus.store.sqlite import SQLiteStore
 from veredus.store.sqlite_restore import rename_accounts
+from veredus.store.sqlite_status import status as sqlite_status
+from veredus.store.status import StoreStatus
 from veredus.wire.types import Id
 from veredus.wire.websocket import CAPABILITY as WEBSOCKET_CAPABILITY
 from veredus.wire.websocket import capability as websocket_capability
 
-# The last two: what `backup` needs of the implementations beside their ports.
-__all__ = ["AccountError", "App", "build_registry", "id_of_blob", "open_app", "rename_accounts"]
+# Besides the app: what commands need of the implementations beside their ports.
+__all__ = [
+    "AccountError",
+    "App",
+    "Copied",
+    "DumpFiles",
+    "StoreStatus",
+    "build_registry",
+    "copy_blobs",
+    "id_of_blob",
+    "is_intact",
+    "open_app",
+    "open_blobs",
+    "open_bus",
+    "open_store",
+    "rename_accounts",
+    "store_back",
+    "store_status",
+]
 
 # Capabilities of which a session gives URLs.
 LOCATED: Located = {TICKET_CAPABILITY: ticket_capability, WEBSOCKET_CAPABILITY: websocket_capability}
@@ -166,14 +189,75 @@ def _push_url_problem(allow: Sequence[str], url: str) -> str | None:
     return None
 
 
-async def _open_store(config: Config, registry: Registry, clock: Clock, bus: EventBus) -> Store:
-    tables = [*registry.tables(), *AUTH_TABLES, UPLOADS, VAPID_TABLE, *PUSH_TABLES]
+def _tables(registry: Registry) -> list[Table]:
+    return [*registry.tables(), *AUTH_TABLES, UPLOADS, VAPID_TABLE, *PUSH_TABLES]
+
+
+async def _open_store(config: Config, registry: Registry, clock: Clock, bus: EventBus) -> Moving:
+    tables = _tables(registry)
     if config.storage.url == "memory":
         return MemoryStore(tables, clock, bus.publish)
+    if config.storage.url != "sqlite":
+        return await _open_postgres(config.storage, tables, clock, bus)
     return await SQLiteStore.open(config.data_dir / "veredus.db", tables, clock, bus.publish)
 
 
-async def _open_bus(config: Config) -> EventBus:
+async def _open_postgres(storage: Storage, tables: Sequence[Table], clock: Clock, bus: EventBus) -> Moving:
+    with _postgres_needed():
+        from veredus.store.postgres.store import PostgresStore, Servers  # noqa: PLC0415 - as of the bus
+    servers = Servers(storage.url, storage.replicas, storage.connections, storage.schema)
+    return await PostgresStore.open(servers, tables, clock, bus.publish)
+
+
+@asynccontextmanager
+async def open_store(config: Config) -> AsyncIterator[tuple[Moving, Registry]]:
+    """The store of these settings alone, and the data types whose records it keeps; nothing is written."""
+    registry, _ = build_registry(config, MemoryBlobs(), plugin_types())
+    if config.storage.url == "sqlite":
+        config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    store = await _open_store(config, registry, SystemClock(), LocalBus())
+    try:
+        yield store, registry
+    finally:
+        await store.close()
+
+
+async def store_status(config: Config, *, back: bool = False) -> StoreStatus:
+    """What the store of these settings is and holds; it is not migrated. ``back``: see ``store_back``."""
+    registry, _ = build_registry(config, MemoryBlobs(), plugin_types())
+    tables = _tables(registry)
+    if config.storage.url == "sqlite":
+        return await asyncio.to_thread(sqlite_status, str(config.data_dir / "veredus.db"), tables)
+    with _postgres_needed():
+        from veredus.store.postgres.status import status  # noqa: PLC0415 - as of the bus
+        from veredus.store.postgres.store import Servers  # noqa: PLC0415
+    storage = config.storage
+    return await status(Servers(storage.url, storage.replicas, storage.connections), tables, back=back)
+
+
+async def store_back(config: Config) -> None:
+    """Give PostgreSQL the declarations of this program, although those of a newer one are in force."""
+    with _postgres_needed():
+        from veredus.store.postgres.back import go_back  # noqa: PLC0415 - as of the bus
+        from veredus.store.postgres.store import Servers  # noqa: PLC0415
+    registry, _ = build_registry(config, MemoryBlobs(), plugin_types())
+    await go_back(Servers(config.storage.url), _tables(registry))
+
+
+@contextmanager
+def _postgres_needed() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise Unavailable(
+            "storage.url is PostgreSQL, and that needs: pip install 'veredus[postgres]'"
+        ) from None
+
+
+async def open_bus(config: Config) -> EventBus:
+    """The bus of these settings alone."""
     if config.bus.url is None:
         return LocalBus()
     try:
@@ -185,10 +269,27 @@ async def _open_bus(config: Config) -> EventBus:
     return await NatsBus.open(config.bus.url, config.bus.prefix)
 
 
-async def _open_blobs(config: Config) -> BlobStore:
+async def open_blobs(config: Config) -> BlobStore:
+    """The blob store of these settings alone; ``open_app`` opens its own."""
     if config.blobs.url == "memory":
         return MemoryBlobs()
+    if config.blobs.url.startswith("s3:"):
+        return await _open_s3(config.blobs)
     return await FileBlobs.at(config.data_dir / "blobs")
+
+
+async def _open_s3(settings: Blobs) -> BlobStore:
+    try:
+        from veredus.blob.s3 import S3Blobs  # noqa: PLC0415 - as of the bus
+        from veredus.blob.s3_bucket import S3Settings  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name != "obstore":
+            raise
+        raise Unavailable("blobs.url is S3, and that needs: pip install 'veredus[s3]'") from None
+    where = S3Settings(
+        settings.url, settings.endpoint, settings.region, settings.access_key, settings.secret_key
+    )
+    return await S3Blobs.at(where)
 
 
 def _sending(config: Config) -> Sending:
@@ -207,10 +308,10 @@ async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        blobs = await _open_blobs(config)
+        blobs = await open_blobs(config)
         stack.push_async_callback(blobs.close)
         registry, admission = build_registry(config, blobs, plugin_types() if types is None else types)
-        bus = await _open_bus(config)
+        bus = await open_bus(config)
         stack.push_async_callback(bus.close)
         store = await _open_store(config, registry, clock, bus)
         stack.push_async_callback(store.close)
@@ -255,7 +356,6 @@ async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -
                 ),
                 clock=clock,
                 sending=_sending(config),
-                lock=None if config.storage.url == "memory" else config.data_dir / "push.lock",
             ),
             clock=clock,
         )

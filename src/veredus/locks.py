@@ -8,17 +8,15 @@ from pathlib import Path
 
 
 @contextmanager
-def locked(path: Path, *, shared: bool = False, wait: bool = False) -> Iterator[bool]:
+def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
     """Whether the lock was got; it is kept until the end of the block, or of the process.
 
-    ``shared``: others may have it too, if they share it. ``wait``: until it is free, and so does all that
-    this thread does.
+    ``wait``: until it is free, and so does all that this thread does.
     """
-    how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
-            fcntl.flock(fd, how if wait else how | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
         else:

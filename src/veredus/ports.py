@@ -4,7 +4,7 @@ An implementation raises ``Unavailable`` (try again later) and no exception of i
 The contract suites in ``tests/contract`` are the specification of these classes.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
@@ -176,6 +176,18 @@ class Transaction(Snapshot, Protocol):
         ...
 
 
+class Lease(Struct, frozen=True):
+    """The right to do one kind of work alone. ``token`` rises with each new holder (fencing)."""
+
+    name: str
+    holder: str
+    token: int
+
+
+class LeaseLost(Exception):
+    """Somebody else may be doing the work by now; nothing of the transaction was written."""
+
+
 class Cursor(Struct, frozen=True):
     """A place in the log of all accounts; ``Cursor()`` is its beginning."""
 
@@ -191,8 +203,24 @@ class Store(Protocol):
 
     def read(self, account: Id) -> AbstractAsyncContextManager[Snapshot]: ...
 
-    def write(self, account: Id) -> AbstractAsyncContextManager[Transaction]:
-        """A transaction that commits durably on exit and leaves no trace when an exception passes."""
+    def write(self, account: Id, lease: Lease | None = None) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction that commits durably on exit and leaves no trace when an exception passes.
+
+        ``lease``: it commits only while the lease is held, else LeaseLost is raised, at the beginning or
+        the end: a process that slept cannot write late.
+        """
+        ...
+
+    async def acquire(self, name: str, holder: str, ttl_s: float) -> Lease | None:
+        """The lease of this name for ``ttl_s`` from now, unless another holder has it (None).
+
+        Who has it already gets the same again, for longer. Time is the store's own: clocks of nodes do
+        not matter.
+        """
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Let others have it at once; nothing happens when it is lost already."""
         ...
 
     async def feed(self, after: Cursor, limit: int) -> tuple[list[Change], Cursor]:
@@ -287,6 +315,10 @@ class TooLarge(Exception):
     """More bytes came than were allowed."""
 
 
+# Those of the given blobs that some record refers to, as Store.referenced_blobs says.
+BlobsInUse: TypeAlias = Callable[[Collection[BlobId]], Awaitable[set[BlobId]]]
+
+
 class BlobStore(Protocol):
     """Immutable bytes named by their digest (BLAKE3, 256 bits, in lower-case base32 with a leading B)."""
 
@@ -305,12 +337,23 @@ class BlobStore(Protocol):
     async def size(self, id: BlobId) -> int | None: ...
 
     def ids(self) -> AsyncIterator[tuple[BlobId, datetime]]:
-        """Every blob, with the time it was last put."""
+        """Every blob, with the time it was last put; that may be cut off to the second."""
         ...
 
     async def delete(self, ids: Collection[BlobId], *, put_before: datetime | None = None) -> None:
-        """Forget these blobs; unknown ids are ignored, and so are those put at ``put_before`` or later:
-        somebody may be about to refer to them."""
+        """Forget these blobs; unknown ids are ignored.
+
+        ``put_before``: spare those put then or later, since somebody may be about to refer to them. One that
+        is put meanwhile can be read afterwards: a store that cannot compare and delete in one step keeps
+        what it deletes aside until ``purge``, and brings back what is asked for.
+        """
+        ...
+
+    async def purge(self, before: datetime, in_use: BlobsInUse) -> int:
+        """Forget for good what ``delete`` has kept aside since before that time; how many blobs it was.
+
+        Those ``in_use`` come back: a put and a delete have met. 0 in a store that keeps nothing aside.
+        """
         ...
 
     async def backup(self, directory: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import structlog
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
@@ -34,6 +35,8 @@ from veredus.reception import Limits as ReceptionLimits
 from veredus.reception import Server as ReceptionServer
 from veredus.smtp.server import serve as serve_smtp
 
+log = structlog.get_logger()
+
 
 class Place(Struct):
     """What a process is told of its part when several serve together.
@@ -52,8 +55,17 @@ class Running(Struct):
     """The open sockets of an app."""
 
     http: HttpServer
+    # Set when the process was told to stop: /readyz says so.
+    leaving: asyncio.Event
     smtp: ReceptionServer | None
     lmtp: ReceptionServer | None
+
+    async def drain(self, seconds: float) -> None:
+        """Serve on for so long while clients of HTTP go elsewhere; before the end of `serve`."""
+        self.leaving.set()
+        if seconds:
+            log.info("draining", seconds=seconds)
+            await self.http.drain(seconds)
 
 
 @asynccontextmanager
@@ -74,6 +86,8 @@ async def serve(
     inbound: Delivery = Inbound(app.store, app.blobs, app.directory, app.admission, app.clock)
     delivery = receive(inbound) if receive else inbound
     registry = CollectorRegistry()
+    leaving = asyncio.Event()
+    ready = _ready(app, leaving)
     siblings = Siblings(place.worker, place.directory) if place else None
     async with AsyncExitStack() as stack:
         background = await stack.enter_async_context(_background())
@@ -84,14 +98,14 @@ async def serve(
         background.create_task(app.web_push.run(stop))
         servers: list[HttpServer | ReceptionServer] = []
         stack.push_async_callback(_close, servers, place)
-        http_app = _http_app(app, registry, siblings, routes, place.worker if place else None)
+        http_app = _http_app(app, ready, registry, siblings, routes, place.worker if place else None)
         http = await serve_http(http_app, _where(place, "http", config.http.listen), tls=tls)
         servers.append(http)
         if config.metrics.enabled and config.metrics.listen is not None:
             listen = _where(place, "metrics", [config.metrics.listen])
-            servers.append(await serve_http(OperationsApp(_ready(app), registry, siblings), listen))
+            servers.append(await serve_http(OperationsApp(ready, registry, siblings), listen))
         if siblings is not None:
-            servers.append(await serve_http(OperationsApp(_ready(app), registry), [siblings.address]))
+            servers.append(await serve_http(OperationsApp(ready, registry), [siblings.address]))
         context = _mail_tls(tls)
         mail: list[ReceptionServer | None] = []
         for section, addresses, start in (
@@ -106,7 +120,7 @@ async def serve(
             server = await start(listen, delivery, hostname=config.hostname, limits=limits, tls=context)
             servers.append(server)
             mail.append(server)
-        yield Running(http, *mail)
+        yield Running(http, leaving, *mail)
 
 
 @asynccontextmanager
@@ -146,6 +160,7 @@ async def _close(servers: Sequence[HttpServer | ReceptionServer], place: Place |
 
 def _http_app(
     app: App,
+    ready: Callable[[], Awaitable[list[str]]],
     registry: CollectorRegistry,
     siblings: Siblings | None,
     routes: Sequence[Route],
@@ -171,7 +186,7 @@ def _http_app(
     PushMetrics(registry, app.hub.counts, streams, app.web_push.counts)
     return HttpApp(
         edge,
-        ready=_ready(app),
+        ready=ready,
         registry=registry,
         access_log=_access_log(config.log, worker),
         siblings=siblings,
@@ -179,8 +194,10 @@ def _http_app(
     )
 
 
-def _ready(app: App) -> Callable[[], Awaitable[list[str]]]:
+def _ready(app: App, leaving: asyncio.Event) -> Callable[[], Awaitable[list[str]]]:
     async def ready() -> list[str]:
+        if leaving.is_set():
+            return ["stopping: this server was told to stop, and new clients belong elsewhere"]
         return [*await app.ready(), *map(Degraded, app.degraded())]
 
     return ready

@@ -174,23 +174,6 @@ def test_wrong_sources_and_targets_are_refused(run: Runner) -> None:
 
 
 @pytest.mark.usefixtures("alice")
-def test_export_passes_over_what_is_damaged(run: Runner, tmp_path: Path) -> None:
-    Path("big.eml").write_bytes(MESSAGE + b"x" * 100_000)
-    Path("small.eml").write_bytes(MESSAGE)
-    run("import", "eml", "big.eml", "small.eml", *TO, "--seen")
-    (blob,) = [path for path in (tmp_path / "data" / "blobs").glob("??/*") if path.is_file()]
-    blob.unlink()
-    done = run("export", "eml", "out", *FROM)
-    assert done.code == 1
-    assert "bytes are missing" in done.out
-    assert done.lines[-1]["exported"] == 1
-    assert contents(Path("out")) == Counter([with_crlf(MESSAGE)])
-    checked = run("db", "check")
-    assert checked.code == 3
-    assert "is missing" in checked.out
-
-
-@pytest.mark.usefixtures("alice")
 def test_parsing_in_another_process_gives_the_same(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imports, "IN_PROCESSES", 0)
     monkeypatch.setattr(imports, "BATCH_MESSAGES", 2)

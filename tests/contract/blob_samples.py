@@ -9,6 +9,8 @@ from pathlib import Path
 
 from veredus.blob.file import SMALL, FileBlobs
 from veredus.blob.names import CHUNK
+from veredus.blob.s3 import S3Blobs
+from veredus.blob.s3_bucket import S3Settings
 from veredus.ports import BlobStore
 
 MAX = 64 * 1024 * 1024
@@ -43,6 +45,15 @@ def temporary_files(directory: Path) -> list[Path]:
 @asynccontextmanager
 async def opened(directory: Path) -> AsyncIterator[FileBlobs]:
     store = await FileBlobs.at(directory)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def opened_s3(settings: S3Settings) -> AsyncIterator[S3Blobs]:
+    store = await S3Blobs.at(settings)
     try:
         yield store
     finally:

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from contract import postgres
 from veredus.conditions import EVERYTHING, Order
 from veredus.ports import Hint, Store, Table
 from veredus.store.announce import silence
 from veredus.store.memory import MemoryStore
+from veredus.store.postgres.store import PostgresStore, Servers
 from veredus.store.sqlite import SQLiteStore
 
 MESSAGE = Table(
@@ -58,8 +60,13 @@ async def _sqlite(directory: Path, clock: FakeClock, announce: Announce = silenc
     return await SQLiteStore.open(directory / "records.db", TABLES, clock, announce)
 
 
+async def _postgres(directory: Path, clock: FakeClock, announce: Announce = silence) -> Store:
+    servers = Servers(postgres.url(), connections=4, schema=postgres.schema_of(directory))
+    return await PostgresStore.open(servers, TABLES, clock, announce)
+
+
 Make = Callable[..., Awaitable[Store]]
-STORES: dict[str, Make] = {"memory": _memory, "sqlite": _sqlite}
+STORES: dict[str, Make] = {"memory": _memory, "sqlite": _sqlite, "postgres": _postgres}
 DURABLE: dict[str, Make] = {name: make for name, make in STORES.items() if name != "memory"}
 
 
@@ -93,6 +100,8 @@ def durable(request: pytest.FixtureRequest) -> Make:
 async def opened(name: str) -> AsyncIterator[Store]:
     """A new store for tests that cannot use a fixture, since hypothesis runs them many times."""
     with TemporaryDirectory() as directory:
+        if name == "postgres":
+            postgres.borrow(Path(directory))
         store = await STORES[name](Path(directory), FakeClock())
         try:
             yield store
@@ -100,6 +109,8 @@ async def opened(name: str) -> AsyncIterator[Store]:
             assert problems == [], problems
         finally:
             await store.close()
+            if name == "postgres":
+                await postgres.give_back(Path(directory))
 
 
 def message(id: str, minute: int = 0, **properties: Any) -> dict[str, Any]:

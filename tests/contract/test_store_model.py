@@ -159,7 +159,7 @@ async def kill_a_writer(name: str, directory: Path, start: int, after_s: float) 
     """The last number that was acknowledged to each writer before the process died."""
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _WRITER, name, str(directory), str(start),
-        stdout=asyncio.subprocess.PIPE, env={"PYTHONPATH": str(Path(__file__).parent.parent)},
+        stdout=asyncio.subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)},
     )  # fmt: skip
     assert child.stdout is not None
     first = await child.stdout.readline()
@@ -195,6 +195,7 @@ async def check_after_kill(store: Store, acknowledged: dict[str, int], start: in
 async def test_a_killed_writer_loses_nothing_it_acknowledged(name: str, tmp_path: Path) -> None:
     start = 1
     chance = random.Random(0)
+    await (await DURABLE[name](tmp_path, FakeClock())).close()
     for _ in range(ROUNDS):
         acknowledged = await kill_a_writer(name, tmp_path, start, chance.random() * 0.05)
         assert acknowledged

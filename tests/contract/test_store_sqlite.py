@@ -12,7 +12,7 @@ import pytest
 from contract.stores import MESSAGE, NEWEST, TABLES, FakeClock, message, put
 from veredus.conditions import Eq, Has, Text
 from veredus.ports import Store, Table, Unavailable
-from veredus.store import cache, order, sqlite_connection, sqlite_reads
+from veredus.store import cache, order, sqlite, sqlite_connection, sqlite_reads
 from veredus.store.sqlite import SQLiteStore
 
 
@@ -230,33 +230,6 @@ async def test_a_full_second_spills_into_the_next(tmp_path: Path, monkeypatch: p
     await store.close()
 
 
-@pytest.mark.parametrize(
-    ("damage", "told"),
-    [
-        ('DELETE FROM "mem:Message:boxIds"', "not in the index"),
-        ("UPDATE \"mem:Message:tags\" SET key = 'y'", "not in the record"),
-        ('UPDATE "rec:Message" SET p_size = 7', "columns"),
-        ("UPDATE \"rec:Message\" SET id = id || 'x'", "the record says id"),
-        ('DELETE FROM "fts:Message"', "full text missing"),
-        ('UPDATE "rec:Message" SET texts = 0', "full text of no record"),
-        ("DELETE FROM blob", "blob reference missing"),
-        ("INSERT INTO blob VALUES('B', 1, 'Message')", "blob reference of no record"),
-        ("UPDATE state SET modseq = 99", "its last change"),
-        ("UPDATE account SET modseq = 99", "its last state"),
-        ("DELETE FROM state", "but no state"),
-        ("DELETE FROM log WHERE modseq = 2", "does not follow"),
-    ],
-)
-async def test_check_sees_damage(tmp_path: Path, damage: str, told: str) -> None:
-    store = await opened(tmp_path)
-    for number in range(3):
-        await put(store, message(f"m{number}", tags={"x": True}))
-    assert await store.check() == []
-    store._writer._db.run(damage)
-    assert told in "\n".join(await store.check())
-    await store.close()
-
-
 async def test_the_wal_does_not_grow_without_bound(tmp_path: Path) -> None:
     store = await opened(tmp_path)
     largest = 0
@@ -265,3 +238,50 @@ async def test_the_wal_does_not_grow_without_bound(tmp_path: Path) -> None:
         largest = max(largest, (tmp_path / "records.db-wal").stat().st_size)
     assert largest < 24_000_000
     await store.close()
+
+
+async def test_a_backup_ends_while_others_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that each write of another process starts anew would never end."""
+    store = await opened(tmp_path)
+    await put(store, *(message(f"m{number}", headers="x" * 9000) for number in range(50)))
+    other = sqlite_connection.Connection(str(tmp_path / "records.db"))
+    steps = 0
+
+    class Backup:
+        def __init__(self, backup: Any) -> None:
+            self._backup = backup
+
+        def __enter__(self) -> "Backup":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self._backup.close()
+
+        @property
+        def done(self) -> bool:
+            done: bool = self._backup.done
+            return done or steps > 1000
+
+        def step(self, pages: int) -> None:
+            nonlocal steps
+            steps += 1
+            self._backup.step(pages)
+            other.run("UPDATE account SET id = id || 'x'")
+
+    class Copy(apsw.Connection):
+        def backup(self, *arguments: Any) -> Any:
+            return Backup(super().backup(*arguments))
+
+    monkeypatch.setattr(sqlite, "_BACKUP_PAGES", 5)
+    (tmp_path / "copy").mkdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(apsw, "Connection", Copy)
+        await store.backup(str(tmp_path / "copy"))
+    assert 5 < steps < 1000
+    other.close()
+    await store.close()
+    copy = await opened(tmp_path / "copy")
+    assert await copy.accounts() == ["A"]
+    assert await count(copy) == 50
+    assert await copy.check() == []
+    await copy.close()

@@ -4,10 +4,11 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ async def test_web_push_moves_when_its_worker_is_killed(tmp_path: Path) -> None:
         await deliver(server, "before")
         count = await _told(service, await state(server))
         for _ in range(2):
-            holder = _holder_of(tmp_path / "data" / "push.lock")
+            holder = _holder_of("web-push", tmp_path / "data" / "veredus.db")
             assert holder in server.pids().values()
             os.kill(holder, signal.SIGKILL)
             await deliver(server, "without")
@@ -101,11 +102,8 @@ async def _told(service: PushService, final: str) -> int:
     return len(service.at("/phone"))
 
 
-def _holder_of(lock: Path) -> int:
-    """The process that has locked a file."""
-    inode = lock.stat().st_ino
-    for line in Path("/proc/locks").read_text().splitlines():
-        fields = line.split()
-        if "FLOCK" in fields and fields[5 if fields[1] != "->" else 6].endswith(f":{inode}"):
-            return int(fields[4])
-    raise LookupError(lock)
+def _holder_of(lease: str, database: Path) -> int:
+    """The process that has a lease."""
+    with closing(sqlite3.connect(database)) as db:
+        [(holder,)] = db.execute("SELECT holder FROM lease WHERE name = ?", (lease,)).fetchall()
+    return int(holder.split(":")[1])

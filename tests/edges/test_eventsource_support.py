@@ -153,7 +153,7 @@ class Server:
         assert events.status == 200
         first = await events.next()
         assert first is not None
-        assert first.names == ["id"]
+        assert first.names == ["id", "retry"]
         return events
 
     def close_clients(self) -> None:

@@ -115,6 +115,6 @@ async def test_a_stream_that_opens_while_the_server_closes_ends_properly_too(
         closes.set()
         events = await opening
         blocks = [await events.next() for _ in range(3)]
-        assert [block and block.names for block in blocks] == [["id"], ["retry"], None]
+        assert [block and block.names for block in blocks] == [["id", "retry"], ["retry"], None]
         assert events.is_complete
         await asyncio.wait_for(closing, 5)  # it waits for nobody: less than its patience

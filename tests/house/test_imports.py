@@ -17,6 +17,7 @@ LIBRARIES = {
     "httptools": {"veredus.http"},
     "nats": {"veredus.bus", "veredus.bridge"},
     "nkeys": {"veredus.bridge"},
+    "obstore": {"veredus.blob"},
     "prometheus_client": {"veredus.http", "veredus.serving", "veredus.bridge", "veredus.pytest_plugin"},
     "rich": {"veredus.cli"},
     "selectolax": {"veredus.formats"},

@@ -1,4 +1,4 @@
-"""Web push over time: what was missed, restarts, several processes, rotated keys, and the counts of it all."""
+"""Web push over time: what was missed, restarts, rotated keys, and the counts of it all."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -82,30 +82,3 @@ async def test_the_counts_say_how_delivery_goes(app: App, client: Client, servic
         await service.wait("/a", 2)
         assert app.web_push.counts().in_flight == 1
     assert app.web_push.counts().subscriptions == 0
-
-
-async def test_of_several_processes_one_pushes_and_another_takes_over(
-    tmp_path: Path, service: PushService
-) -> None:
-    async with push_app("sqlite", tmp_path) as first, push_app("sqlite", tmp_path) as second:
-        client, stop, is_first = await Client.of(second), asyncio.Event(), asyncio.Event()
-
-        async def lead() -> None:
-            async with pushing(first):
-                is_first.set()
-                await stop.wait()
-
-        leading = asyncio.create_task(lead())
-        await is_first.wait()
-        async with pushing(second, alone=False):
-            await client.subscribe(service)
-            await client.mailboxes("One")
-            await service.wait("/a", 2)
-            await asyncio.sleep(0.5)
-            assert len(service.got) == 2
-            assert second.web_push.counts().subscriptions == 0
-            stop.set()
-            await leading
-            await client.mailboxes("Two")
-            await service.wait("/a", 3)
-            assert second.web_push.counts().subscriptions == 1

@@ -1,13 +1,18 @@
 """What the periodic work forgets, and what it must not."""
 
 import asyncio
+import time
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
+from veredus import leases, maintenance
 from veredus.blob.file import FileBlobs
 from veredus.engine.blobs import UPLOADS, note_upload
-from veredus.maintenance import Maintenance, nothing_deleted
-from veredus.ports import Blob, Table
+from veredus.maintenance import LEASE, Maintenance, nothing_deleted
+from veredus.ports import Blob, Lease, LeaseLost, Table
 from veredus.store.memory import MemoryStore
 
 RECORDS = Table("Thing", blobs=("blobId",))
@@ -29,7 +34,7 @@ class World:
     def __init__(self, directory: Path, blobs: FileBlobs, clock: Clock) -> None:
         self.clock, self.blobs = clock, blobs
         self.store = MemoryStore([RECORDS, UPLOADS], clock)
-        self.maintenance = Maintenance(self.store, blobs, clock, directory)
+        self.maintenance = Maintenance(self.store, blobs, clock)
 
     @classmethod
     async def make(cls, directory: Path) -> "World":
@@ -97,11 +102,108 @@ async def test_nothing_is_deleted_during_a_backup(tmp_path: Path) -> None:
     world = await World.make(tmp_path)
     blob = await world.upload(b"x")
     await world.round(30)
-    with nothing_deleted(tmp_path):
+    async with nothing_deleted(world.store):
         await world.round(1)
         assert await world.blobs.size(blob.id) == 1
     await world.round(1)
     assert await world.blobs.size(blob.id) is None
+    await world.blobs.close()
+
+
+async def test_a_backup_waits_for_the_round_under_way(tmp_path: Path) -> None:
+    world = await World.make(tmp_path)
+    held = await world.store.acquire(LEASE, "another node", 60)
+    assert held is not None
+    waits, begun = asyncio.Event(), asyncio.Event()
+
+    async def backup() -> None:
+        async with nothing_deleted(world.store, waits.set):
+            begun.set()
+
+    task = asyncio.create_task(backup())
+    await waits.wait()
+    assert not begun.is_set()
+    await world.store.release(held)
+    await task
+    assert begun.is_set()
+    await world.blobs.close()
+
+
+async def test_a_backup_that_could_not_keep_the_lease_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "_RENEW", 0.01)
+    world = await World.make(tmp_path)
+
+    async def backup() -> None:
+        async with nothing_deleted(world.store):
+            _steal(world.store)
+            await asyncio.Event().wait()
+
+    with pytest.raises(LeaseLost):
+        await backup()
+    await world.blobs.close()
+
+
+def _steal(store: MemoryStore) -> None:
+    """As if the holder had slept for long."""
+    lease, _ = store._leases[LEASE]
+    store._leases[LEASE] = (Lease(LEASE, "thief", lease.token + 1), time.monotonic() + 60)
+
+
+async def test_a_node_that_slept_in_a_round_deletes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await World.make(tmp_path)
+    blob = await world.upload(b"x")
+    await world.round(30)
+    asked = world.store.referenced_blobs
+
+    async def sleep_then_answer(ids: Collection[str]) -> set[str]:
+        _steal(world.store)
+        return await asked(ids)
+
+    monkeypatch.setattr(world.store, "referenced_blobs", sleep_then_answer)
+    with pytest.raises(LeaseLost):
+        await world.round(1)
+    assert await world.blobs.size(blob.id) == 1
+    await world.blobs.close()
+
+
+async def test_of_many_nodes_one_does_every_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each would go through all blobs, and need two rounds of its own to delete one."""
+    world = await World.make(tmp_path)
+    monkeypatch.setattr(maintenance, "INTERVAL_S", 0.02)
+    nodes = [Maintenance(world.store, world.blobs, world.clock) for _ in range(3)]
+    rounds = [0, 0, 0]
+    enough = asyncio.Event()
+
+    def counted(number: int) -> None:
+        do = nodes[number].round
+
+        async def round() -> None:
+            rounds[number] += 1
+            if rounds[number] == 3:
+                enough.set()
+            await do()
+
+        monkeypatch.setattr(nodes[number], "round", round)
+
+    for number in range(3):
+        counted(number)
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(node.run(stop)) for node in nodes]
+    await enough.wait()
+    assert sorted(rounds)[:2] == [0, 0]
+    # Its turn passes to another when it ends.
+    first = rounds.index(3)
+    tasks[first].cancel()
+    await asyncio.wait([tasks[first]])
+    enough.clear()
+    await enough.wait()
+    assert sorted(rounds)[:2] == [0, 3]
+    stop.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
     await world.blobs.close()
 
 

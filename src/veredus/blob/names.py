@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from blake3 import blake3
 
+from veredus.ports import Unavailable
+
 # Chunks of ``open`` are never longer.
 CHUNK = 256 * 1024
 
@@ -13,6 +15,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 # 256 bits are 51 digits of five bits and one bit more, so the last digit is a or q.
 _NAME = re.compile(r"B[a-z2-7]{51}[aq]\Z")
+
+
+class Damaged(Unavailable):
+    """The bytes that are kept under a name have another digest."""
 
 
 def blob_id(digest: bytes) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from veredus.cli.common import EXIT_PROBLEMS, EXIT_USAGE, Failure, Json, invocation, write_json
+from veredus.cli.db_copy import place_of
 from veredus.cli.opened import data_of, with_app
 from veredus.wire.dates import utc_date
 
@@ -31,25 +32,44 @@ Directory = Annotated[Path, typer.Argument(help="The directory of the backup.", 
 def create(
     ctx: typer.Context,
     directory: Annotated[Path, typer.Argument(help="A new or empty directory.", metavar="DIR")],
+    no_blobs: Annotated[
+        bool,
+        typer.Option("--no-blobs", help="Records alone: the messages are kept safe by other means."),
+    ] = False,
 ) -> None:
-    """Write a backup. Large messages become hard links where the file system allows it."""
+    """Write a backup of one moment. Large messages become hard links where the file system allows it."""
     _must_be_empty(directory)
 
     async def work(opened: "App") -> None:
         from veredus.maintenance import nothing_deleted
+        from veredus.ports import LeaseLost
 
-        # Records first: every blob they refer to is there, and stays until it is copied.
-        with nothing_deleted(opened.config.data_dir):
-            await opened.store.backup(str(directory))
-            await opened.blobs.backup(str(directory / _BLOBS))
+        try:
+            # Records first: every blob they refer to is there, and stays until it is copied.
+            async with nothing_deleted(opened.store, _say_that_we_wait):
+                await opened.store.backup(str(directory))
+                if not no_blobs:
+                    await opened.blobs.backup(str(directory / _BLOBS))
+        except LeaseLost:
+            raise Failure(
+                "the backup was given up: for some seconds the store could not be asked to keep what is "
+                "being copied - try again, into a new directory"
+            ) from None
 
     config = data_of(ctx)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    began = datetime.now(UTC)
     with_app(ctx, work)
-    done = {"at": utc_date(datetime.now(UTC)), "directory": str(directory.absolute())}
-    _write(directory / MANIFEST, {"format": 1, **done})
+    done = {"at": utc_date(began), "directory": str(directory.absolute())}
+    is_old = config.storage.url == "sqlite" and not no_blobs
+    _write(directory / MANIFEST, {"format": 1 if is_old else 2, **done, "blobs": not no_blobs})
+    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     _write(config.data_dir / LAST, done)
     typer.echo(f"wrote {directory} - `veredus backup verify {directory}` reads it again")
+
+
+def _say_that_we_wait() -> None:
+    typer.echo("waiting: a server is deleting what nobody needs, or another backup is being made", err=True)
 
 
 def _must_be_empty(directory: Path) -> None:
@@ -72,22 +92,34 @@ def _manifest(directory: Path) -> dict[str, Any]:
         ) from None
     except ValueError as error:
         raise Failure(f"{directory / MANIFEST} is damaged: {error}") from error
-    if manifest.get("format") != 1:
+    if manifest.get("format") not in (1, 2):
         raise Failure(f"{directory} was made by another version of Veredus: restore it with that one")
     return manifest
 
 
 @app.command()
 def verify(ctx: typer.Context, directory: Directory, as_json: Json = False) -> None:
-    """Read a whole backup: database, every blob against its digest, counters. Exit code 3: it is damaged."""
+    """Read a whole backup: records, every blob against its digest, counters. Exit code 3: it is damaged.
+
+    A backup of PostgreSQL is loaded into a database in TMPDIR for that, which is removed afterwards. Of a
+    backup without blobs the blobs that are configured are looked for.
+    """
+    from veredus.cli import restoring
     from veredus.cli.checks import problems
 
     manifest = _manifest(directory)
+    has_blobs = manifest.get("blobs", True)
 
     async def work(opened: "App") -> list[str]:
-        return [problem async for problem in problems(opened, read_blobs=True)]
+        return [problem async for problem in problems(opened, read_blobs=has_blobs)]
 
-    found = with_app(ctx, work, config=_as_data(ctx, directory))
+    config = _as_data(ctx, directory, has_blobs=has_blobs)
+    if restoring.is_file(directory) and has_blobs:
+        found = with_app(ctx, work, config=config)
+    else:
+        blobs = directory if has_blobs else invocation(ctx).load().config.data_dir
+        with restoring.loaded(directory, config, blobs / _BLOBS) as as_data:
+            found = with_app(ctx, work, config=as_data)
     if as_json:
         write_json({"at": manifest["at"], "problems": found})
     else:
@@ -99,11 +131,14 @@ def verify(ctx: typer.Context, directory: Directory, as_json: Json = False) -> N
         typer.echo(f"good: {directory}, made {manifest['at']}")
 
 
-def _as_data(ctx: typer.Context, directory: Path) -> "Config":
-    """The settings that open a backup in its place."""
+def _as_data(ctx: typer.Context, directory: Path, *, has_blobs: bool = True) -> "Config":
+    """The settings that open a backup of SQLite in its place."""
     from dataclasses import replace
 
-    return replace(invocation(ctx).load().config, data_dir=directory)
+    config = invocation(ctx).load().config
+    blobs = replace(config.blobs, url="file") if has_blobs else config.blobs
+    storage = replace(config.storage, url="sqlite")
+    return replace(config, data_dir=directory, storage=storage, blobs=blobs)
 
 
 @app.command()
@@ -117,17 +152,41 @@ def restore(
             help="Keep the account ids: only if nothing was changed since the backup, as in a move.",
         ),
     ] = False,
+    no_index: Annotated[
+        bool,
+        typer.Option(
+            "--no-index", help="Postpone the index of words: `veredus index rebuild` makes it later."
+        ),
+    ] = False,
 ) -> None:
-    """Write a backup into --data-dir, which must be new or empty. No server may run on it yet.
+    """Write a backup into --data-dir, or the database of storage.url: new or empty. No server may run yet.
+
+    A backup of SQLite can be restored into PostgreSQL and the other way round. Interrupted, this can be
+    repeated, and goes on.
 
     The accounts get new ids, so that clients fetch everything anew: what they have cached may be of a time
     after the backup. Users, passwords, tokens, addresses and grants are as they were. Push subscriptions are
     not restored: clients make new ones.
     """
+    from veredus.cli import restoring
+
     manifest = _manifest(directory)
-    target = invocation(ctx).load().config.data_dir
+    config = invocation(ctx).load().config
+    target = config.data_dir
     if target.resolve() == directory.resolve():
         raise Failure("the backup and --data-dir are the same directory", EXIT_USAGE)
+    kept = "with the same account ids" if same_ids else "with new account ids"
+    if restoring.is_file(directory) and (config.storage.url, config.blobs.url) == ("sqlite", "file"):
+        _restore_file(ctx, directory, target, same_ids=same_ids)
+    else:
+        how = restoring.How(manifest, same_ids=same_ids, no_index=no_index)
+        restoring.restore(directory, data_of(ctx, create=True), how)
+    into = target if config.storage.url == "sqlite" else place_of(config)
+    typer.echo(f"restored {directory} of {manifest['at']} into {into}, {kept}")
+
+
+def _restore_file(ctx: typer.Context, directory: Path, target: Path, *, same_ids: bool) -> None:
+    """A SQLite database becomes a SQLite database."""
     if (target / _DATABASE).exists():
         raise Failure(f"there is data in {target} - move it away first, or name another --data-dir")
     partial = target / "restoring"
@@ -137,7 +196,8 @@ def restore(
 
     async def copy(opened: "App") -> None:
         await opened.store.backup(str(partial))
-        await opened.blobs.backup(str(target / _BLOBS))
+        if (directory / _BLOBS).is_dir():
+            await opened.blobs.backup(str(target / _BLOBS))
 
     with_app(ctx, copy, config=_as_data(ctx, directory))
     if not same_ids:
@@ -145,20 +205,16 @@ def restore(
     # The database comes last: until then there is no data here, and this can be repeated.
     (partial / _DATABASE).replace(target / _DATABASE)
     shutil.rmtree(partial)
-    kept = "with the same account ids" if same_ids else "with new account ids"
-    typer.echo(f"restored {directory} of {manifest['at']} into {target}, {kept}")
 
 
 def _give_new_ids(ctx: typer.Context, directory: Path) -> None:
     from veredus.app import rename_accounts
+    from veredus.cli.restoring import renamed
     from veredus.wire.ids import new_id
 
     async def rename(opened: "App") -> dict[str, str]:
-        users = await opened.accounts.users()
-        ids = {user["account"]: new_id("a") for user in users}
-        await opened.accounts.rename(ids)
-        # Some were destroyed since; to the others the server that was backed up may still push.
-        await opened.web_push.destroy_subscriptions()
+        ids = {user["account"]: new_id("a") for user in await opened.accounts.users()}
+        await renamed(opened, ids)
         return ids
 
     ids = with_app(ctx, rename, config=_as_data(ctx, directory))

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+from veredus.cli.sound import Sound
 from veredus.mail.audit import audit
 from veredus.ports import Snapshot
 from veredus.wire.types import BlobId, Id
@@ -25,8 +26,11 @@ async def problems(app: "App", *, read_blobs: bool = False) -> AsyncIterator[str
         async with app.store.read(account) as snapshot:
             if account not in known and await snapshot.count("Mailbox"):
                 yield f"account {account}: has Mailboxes, but belongs to no user"
-            async for problem in audit(snapshot):
+            sound = Sound(snapshot)
+            async for problem in audit(sound):
                 yield f"account {account}: {problem}"
+        if sound.damaged:
+            yield f"account {account}: was counted without {len(sound.damaged)} records that cannot be read"
         async for problem in _blobs(app, account, seen, read_blobs):
             yield f"account {account}: {problem}"
 
@@ -47,7 +51,7 @@ async def _blobs(app: "App", account: Id, seen: set[BlobId], read: bool) -> Asyn
 
 
 async def _references(snapshot: Snapshot, type: str, name: str, ids: list[Id]) -> list[tuple[Id, BlobId]]:
-    records = await snapshot.get(type, ids, {name})
+    records = await Sound(snapshot).get(type, ids, {name})
     return [(record["id"], record[name]) for record in records if record.get(name)]
 
 

@@ -71,7 +71,9 @@ def end(error: Exception) -> NoReturn:
 
     if not isinstance(error, Unavailable | DeclarationError):
         raise error  # its traceback is what a report needs
-    _end(f"veredus: {error}", EXIT_FAILURE)
+    from veredus.cli.remedies import remedy
+
+    _end(f"veredus: {error}{remedy(error)}", EXIT_FAILURE)
 
 
 def _end(text: str, exit_code: int) -> NoReturn:

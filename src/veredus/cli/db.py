@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from veredus.cli import db_copy, db_status
 from veredus.cli.common import EXIT_PROBLEMS, Json, write_json
 from veredus.cli.opened import with_app
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from veredus.app import App
 
 app = typer.Typer(help="The health of the data.", no_args_is_help=True)
+app.command()(db_status.status)
+app.command()(db_status.migrate)
+app.command()(db_copy.copy)
 
 
 @app.command()
@@ -40,8 +44,8 @@ def check(
     if found:
         if not as_json:
             typer.echo(
-                f"{len(found)} problems - make a copy of the data directory, then restore a backup "
-                "(docs/backup.md) or report a bug with these lines",
+                f"{len(found)} problems - copy the data before you change anything; docs/operations.md says "
+                "what can be done, `veredus export` saves what can be read",
                 err=True,
             )
         raise typer.Exit(EXIT_PROBLEMS)

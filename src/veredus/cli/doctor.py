@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from veredus.cli.common import EXIT_PROBLEMS, Json, invocation, write_json
+from veredus.cli.finding import Finding
 
 if TYPE_CHECKING:
     from veredus.config import Config
@@ -21,17 +22,8 @@ _BACKUP_AGE_S = 7 * 86_400
 _CERTIFICATE_DAYS = 21
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was looked at, and how it is. ``text`` ends in a remedy unless all is well."""
-
-    name: str
-    level: Literal["ok", "warning", "problem"]
-    text: str
-
-
 def doctor(ctx: typer.Context, as_json: Json = False) -> None:
-    """Look at settings, data directory, database, ports, disk, clock, certificate and backups.
+    """Look at settings, data directory, database, replicas, blobs, bus, ports, disk, clock and backups.
 
     Exit code 3: there is a problem; warnings are none.
     """
@@ -54,19 +46,41 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
 
 
 def _examine(config: "Config") -> Iterator[Finding]:
-    directory = list(_directory(config.data_dir))
+    import asyncio
+
+    from veredus import log as logs
+    from veredus.cli.opened import needs_data_dir
+
+    logs.configure(config.log.format, "error")
+    has_data = needs_data_dir(config)
+    directory = list(_directory(config.data_dir, has_data=has_data))
     yield from directory
     yield from _ports(config)
     yield _certificate(config)
-    if not any(finding.level == "problem" for finding in directory):
+    is_good = not any(finding.level == "problem" for finding in directory)
+    if is_good and config.data_dir.exists():
         yield from _disk(config.data_dir)
         yield _clock(config.data_dir)
-        yield from _database(config)
-        yield _backup(config.data_dir)
+    if is_good and config.storage.url != "memory":
+        yield from asyncio.run(_parts(config))
+        yield _backup(config.data_dir, is_alone=config.storage.url == "sqlite")
 
 
-def _directory(path: Path) -> Iterator[Finding]:
+async def _parts(config: "Config") -> list[Finding]:
+    from veredus.cli import doctor_parts as parts
+
+    return [
+        *[finding async for finding in parts.database(config)],
+        await parts.blobs(config),
+        await parts.bus(config),
+    ]
+
+
+def _directory(path: Path, *, has_data: bool) -> Iterator[Finding]:
     name = "data directory"
+    if not has_data and not path.exists():
+        yield Finding(name, "ok", f"{path} is not there yet; a node of a cluster keeps nothing in it")
+        return
     if not path.exists():
         yield Finding(
             name, "problem", f"{path} is not there - `veredus account add` makes it, or set data_dir"
@@ -118,33 +132,6 @@ def _clock(path: Path) -> Finding:
     return Finding("clock", "ok", f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
 
 
-def _database(config: "Config") -> Iterator[Finding]:
-    import asyncio
-
-    from veredus import log as logs
-    from veredus.app import open_app
-
-    async def look() -> tuple[list[str], str | None]:
-        async with open_app(config) as opened:
-            return await opened.ready(), opened.bus.trouble()
-
-    logs.configure(config.log.format, "error")
-    trouble = None
-    try:
-        found, trouble = asyncio.run(look())
-    except Exception as error:  # whatever it is, it is the finding
-        found = [f"{type(error).__name__}: {error}"]
-    if found:
-        text = f"{'; '.join(found)} - see docs/backup.md for restoring one"
-        yield Finding("database", "problem", text)
-        return
-    yield Finding("database", "ok", "opens; `veredus db check` looks closer")
-    if trouble is not None:
-        yield Finding("bus", "warning", f"{trouble} - until it is there, changes are told after a second")
-    else:
-        yield Finding("bus", "ok", "connected" if config.bus.url else "none is needed in one process")
-
-
 def _certificate(config: "Config") -> Finding:
     from veredus.cli.certificate import expiry
 
@@ -162,7 +149,8 @@ def _certificate(config: "Config") -> Finding:
     return Finding("certificate", "ok", f"valid for {days} days")
 
 
-def _backup(path: Path) -> Finding:
+def _backup(path: Path, *, is_alone: bool) -> Finding:
+    """``is_alone``: no other machine can have made one."""
     import json
 
     from veredus.cli.backup import LAST
@@ -171,6 +159,8 @@ def _backup(path: Path) -> Finding:
         last = json.loads((path / LAST).read_text(encoding="utf-8"))
         age = datetime.now(UTC) - datetime.fromisoformat(last["at"])
     except (OSError, ValueError, KeyError):
+        if not is_alone:
+            return Finding("backup", "ok", "none was made on this machine; see docs/backup.md")
         return Finding("backup", "warning", "none was made by `veredus backup create` - make one, regularly")
     if age.total_seconds() > _BACKUP_AGE_S:
         return Finding(

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from veredus.cli.common import EXIT_FAILURE, Failure
+from veredus.cli.common import EXIT_PROBLEMS, Failure
 from veredus.cli.opened import with_app
 
 if TYPE_CHECKING:
     from veredus.app import App
-    from veredus.cli.transfer.outgoing import Outgoing, Outlet
+    from veredus.cli.transfer.outgoing import Damaged, Outgoing, Outlet
     from veredus.cli.transfer.progress import Progress
 
 app = typer.Typer(
@@ -125,7 +125,7 @@ def _safe(name: str) -> str:
 
 
 def _run(ctx: typer.Context, source: str, mailbox: str | None, write: "Callable[[Outgoing], None]") -> None:
-    """Export everything; exit code 1 when something could not be."""
+    """Export everything that can be read; exit code 3 when something could not be."""
     from veredus.cli.transfer.progress import progress
 
     async def work(opened: "App") -> tuple[int, "Progress"]:
@@ -138,19 +138,21 @@ def _run(ctx: typer.Context, source: str, mailbox: str | None, write: "Callable[
             return await _export(outlet, write, shown), shown
 
     exported, shown = with_app(ctx, work)
-    failed = f", {shown.failed} failed" if shown.failed else ""
-    typer.echo(f"{exported} exported{failed}", err=True)
+    typer.echo(f"{exported} exported{f', {shown.failed} damaged' if shown.failed else ''}", err=True)
     if shown.failed:
-        raise typer.Exit(EXIT_FAILURE)
+        typer.echo("`veredus db check` says what else is wrong; docs/operations.md what to do", err=True)
+        raise typer.Exit(EXIT_PROBLEMS)
 
 
 async def _export(outlet: "Outlet", write: "Callable[[Outgoing], None]", shown: "Progress") -> int:
     from veredus.cli.transfer.outgoing import Damaged
 
     exported = 0
+    for damaged in outlet.damaged:
+        _tell(damaged, shown)
     async for message in outlet.messages():
         if isinstance(message, Damaged):
-            shown.failure(message.where, message.reason)
+            _tell(message, shown)
         else:
             write(message)
             exported += 1
@@ -158,7 +160,17 @@ async def _export(outlet: "Outlet", write: "Callable[[Outgoing], None]", shown: 
     return exported
 
 
+def _tell(damaged: "Damaged", shown: "Progress") -> None:
+    """For people on standard error, where the bar writes it itself, and for programs as a line of JSON."""
+    from veredus.cli.transfer.progress import Lines
+
+    shown.failure(damaged.where, damaged.reason)
+    if isinstance(shown, Lines):
+        typer.echo(f"{damaged.where}: {damaged.reason}", err=True)
+
+
 async def _mailbox(opened: "App", account: str, name: str | None) -> str | None:
+    from veredus.cli.sound import Sound
     from veredus.cli.transfer.incoming import mailbox_path
     from veredus.cli.transfer.intake import find_mailbox
     from veredus.cli.transfer.outgoing import mailbox_paths
@@ -166,8 +178,9 @@ async def _mailbox(opened: "App", account: str, name: str | None) -> str | None:
     if name is None:
         return None
     async with opened.store.read(account) as snapshot:
-        found = await find_mailbox(snapshot, mailbox_path(name))
+        sound = Sound(snapshot)
+        found = await find_mailbox(sound, mailbox_path(name))
         if found is None:
-            names = ", ".join(sorted("/".join(path) for path in (await mailbox_paths(snapshot)).values()))
+            names = ", ".join(sorted("/".join(path) for path in (await mailbox_paths(sound)).values()))
             raise Failure(f"there is no Mailbox {name!r}; there are: {names}")
     return found

@@ -8,7 +8,22 @@ from typing import Annotated, NoReturn
 import typer
 
 from veredus import __version__
-from veredus.cli import account, backup, bridge, config, db, dev, doctor, exports, imports, push, serve, token
+from veredus.cli import (
+    account,
+    backup,
+    blob,
+    bridge,
+    config,
+    db,
+    dev,
+    doctor,
+    exports,
+    imports,
+    index,
+    push,
+    serve,
+    token,
+)
 from veredus.cli.common import Invocation, Json, end, write_json
 from veredus.cli.jmap import commands as jmap
 
@@ -32,6 +47,8 @@ app.add_typer(imports.app, name="import")
 app.add_typer(exports.app, name="export")
 app.add_typer(backup.app, name="backup")
 app.add_typer(db.app, name="db")
+app.add_typer(index.app, name="index")
+app.add_typer(blob.app, name="blob")
 app.add_typer(bridge.app, name="bridge")
 app.add_typer(jmap.app, name="jmap")
 app.command()(doctor.doctor)

@@ -21,7 +21,7 @@ def with_app(
     create: bool = False,
     config: "Config | None" = None,
 ) -> T:
-    """What ``work`` gives, done on the data of this invocation; a server may be running meanwhile.
+    """What ``work`` gives, done on the data of this invocation; servers may be running meanwhile.
 
     ``create``: make the data directory if there is none; else that is a failure, and not an empty answer.
     ``config``: work on this data instead.
@@ -39,12 +39,17 @@ def data_of(ctx: typer.Context, *, create: bool = False) -> "Config":
     logs.configure(config.log.format, "debug" if invocation(ctx).verbose else "error")
     if config.storage.url == "memory":
         raise Failure('storage.url is "memory": no command can see the data of another process', EXIT_USAGE)
-    if not create and not config.data_dir.is_dir():
+    if not create and needs_data_dir(config) and not config.data_dir.is_dir():
         raise Failure(
             f"there is no data in {config.data_dir} - name the directory with --data-dir or data_dir, "
             "or begin with `veredus account add`"
         )
     return config
+
+
+def needs_data_dir(config: "Config") -> bool:
+    """Whether anything that matters is in it; a node of a cluster keeps nothing of its own."""
+    return config.storage.url == "sqlite" or config.blobs.url == "file"
 
 
 async def _with_app(config: "Config", work: Callable[["App"], Awaitable[T]]) -> T:

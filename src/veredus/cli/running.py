@@ -94,7 +94,7 @@ async def serve_until(
     routes: "Sequence[Route]" = (),
     place: "Place | None" = None,
 ) -> None:
-    """Open the sockets and the periodic work, and close them when ``stop`` is set.
+    """Open the sockets and the periodic work, and close them when ``stop`` is set and `http.drain` is over.
 
     ``announce`` is called when all listen. ``place``: of this process among several.
     """
@@ -103,11 +103,15 @@ async def serve_until(
 
     try:
         async with serve(app, receive=receive, routes=routes, place=place) as running:
-            maintenance = Maintenance(app.store, app.blobs, app.clock, app.config.data_dir)
+            maintenance = Maintenance(app.store, app.blobs, app.clock)
             working = asyncio.create_task(maintenance.run(stop))
             try:
                 await announce(running)
                 await stop.wait()
+                # Others may take it over while we drain.
+                working.cancel()
+                if place is None or not place.is_retired():
+                    await running.drain(app.config.http.drain)
             finally:
                 # A round may take minutes; what it has not done is for the next one.
                 working.cancel()

@@ -55,6 +55,39 @@ def nats_url(text: str) -> str | None:
     return None if usable else 'expected a URL such as "nats://127.0.0.1:4222"'
 
 
+def storage_url(text: str) -> str | None:
+    """``sqlite``, ``memory``, or the URL of a PostgreSQL database."""
+    return None if text in ("sqlite", "memory") else postgres_url(text)
+
+
+def postgres_url(text: str) -> str | None:
+    """The URL of a PostgreSQL database; user, password and libpq's parameters may stand in it."""
+    try:
+        url = urlsplit(text)
+        usable = url.scheme in ("postgresql", "postgres") and (url.port is None or url.port)
+    except ValueError:
+        usable = False
+    return None if usable else 'expected a URL such as "postgresql://veredus@10.0.0.4/veredus"'
+
+
+def schema(text: str) -> str | None:
+    """The name of a schema, as PostgreSQL takes it without quotation marks."""
+    is_name = re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", text) and not text.startswith("pg_")
+    return None if is_name else "expected lower-case letters, digits and _, and no pg_ at the beginning"
+
+
+def blobs_url(text: str) -> str | None:
+    """``file``, ``memory``, or a bucket of an S3-compatible store."""
+    if text in ("file", "memory"):
+        return None
+    try:
+        url = urlsplit(text)
+        usable = url.scheme == "s3" and url.hostname and url.username is None and not url.fragment
+    except ValueError:
+        usable = False
+    return None if usable else 'expected a URL such as "s3://bucket/prefix"'
+
+
 def subject(text: str) -> str | None:
     """One token of a NATS subject."""
     return None if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text) else "expected letters, digits, - and _"

@@ -63,6 +63,15 @@ class Http:
             check=checks.origin,
         ),
     ] = ()
+    drain: Annotated[
+        Duration,
+        Setting(
+            "How long a server that was told to stop goes on serving while `/readyz` says 503, so that a load "
+            "balancer has time to send clients elsewhere.",
+            minimum=0,
+            maximum=3600,
+        ),
+    ] = Duration(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +113,33 @@ class Storage:
     """Where records are kept."""
 
     url: Annotated[
-        Literal["sqlite", "memory"],
-        Setting("`sqlite`: a database in `data_dir`. `memory`: nothing survives the process; for tests."),
+        str,
+        Setting(
+            "`sqlite`: a database in `data_dir`. `postgresql://user:password@host/database`: PostgreSQL, for "
+            "several machines. `memory`: nothing survives the process; for tests.",
+            check=checks.storage_url,
+        ),
     ] = "sqlite"
+    replicas: Annotated[
+        tuple[str, ...],
+        Setting(
+            "URLs of read-only copies of the PostgreSQL database. One is read only where it has the "
+            "account's newest state.",
+            check=checks.postgres_url,
+        ),
+    ] = ()
+    schema: Annotated[
+        str,
+        Setting("The schema of the tables in the PostgreSQL database; it is made.", check=checks.schema),
+    ] = "veredus"
+    connections: Annotated[
+        int,
+        Setting(
+            "Connections to PostgreSQL of each process, for reading; as many again at most for writing.",
+            minimum=1,
+            maximum=1000,
+        ),
+    ] = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,9 +147,26 @@ class Blobs:
     """Where messages and uploads are kept."""
 
     url: Annotated[
-        Literal["file", "memory"],
-        Setting("`file`: files in `data_dir`. `memory`: nothing survives the process; for tests."),
+        str,
+        Setting(
+            "`file`: files in `data_dir`. `s3://bucket/prefix`: an S3-compatible store, for several machines. "
+            "`memory`: nothing survives the process; for tests.",
+            check=checks.blobs_url,
+        ),
     ] = "file"
+    endpoint: Annotated[
+        str | None,
+        Setting("Where the S3-compatible store is reached. Not set: Amazon's.", check=checks.http_url),
+    ] = None
+    region: Annotated[str, Setting("The region of the bucket.")] = "us-east-1"
+    access_key: Annotated[
+        str | None,
+        Setting(
+            "The access key id for S3. Not set: what the environment or the machine's role gives "
+            "(`AWS_ACCESS_KEY_ID` and others)."
+        ),
+    ] = None
+    secret_key: Annotated[str | None, Setting("The secret that belongs to `access_key`.")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,14 @@
 """What a method is given of the outside (schema.Access): one per method call."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 
 from msgspec import Struct, field
 
 from veredus.engine import blobs as blob_access
 from veredus.engine.limits import Budget, Limits
+from veredus.engine.snapshots import Snapshots
 from veredus.ports import (
     AccountInfo,
     Blob,
@@ -38,6 +39,7 @@ class RequestScope(Struct):
     """What the calls of one request share."""
 
     services: Services
+    snapshots: Snapshots
     identity: Identity
     using: frozenset[str]
     created_ids: dict[Id, Id]
@@ -77,13 +79,17 @@ class Call:
         return self._scope.accounts.get(account)
 
     def read(self, account: Id | None = None) -> AbstractAsyncContextManager[Snapshot]:
-        return self._scope.services.store.read(account or self.account.id)
+        return self._scope.snapshots.read(account or self.account.id)
 
-    def write(self, account: Id | None = None) -> AbstractAsyncContextManager[Transaction]:
+    @asynccontextmanager
+    async def write(self, account: Id | None = None) -> AsyncIterator[Transaction]:
         if self.account.id and account not in (None, self.account.id):
             # Two accounts are never locked at once; the other one is written by a call of its own.
             raise MethodError.server_fail("A method writes in its own account only.")
-        return self._scope.services.store.write(account or self.account.id)
+        # What is read after this must see it.
+        await self._scope.snapshots.end()
+        async with self._scope.services.store.write(account or self.account.id) as tx:
+            yield tx
 
     async def load_blob(self, id: BlobId, account: Id | None = None) -> bytes | None:
         if not await self.blob_exists(id, account):
@@ -125,6 +131,7 @@ class Call:
         return blob
 
     async def _note_upload(self, blob: Blob, type: str, account: Id | None = None) -> None:
+        await self._scope.snapshots.end()
         services, owner = self._scope.services, account or self.account.id
         await blob_access.note_upload(services.store, owner, self.identity.user, blob, type, self.now())
 

@@ -113,6 +113,10 @@ def _names(type: DataType) -> Iterator[str]:
         yield "text_of needs text_fields"
     if type.text_of is not None and type.update_needs is not None:
         yield "text_of reads whole records: update_needs must be None"
+    if (type.text_blob is None) != (type.text_in_blob is None):
+        yield "text_blob and text_in_blob need each other"
+    if type.text_blob is not None and Mark.BLOB not in type.properties[type.text_blob].marks:
+        yield f"text_blob names {type.text_blob}, which must be a BlobRef"
 
 
 def _methods(type: DataType) -> Iterator[str]:

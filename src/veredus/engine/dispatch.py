@@ -8,6 +8,7 @@ import structlog
 from veredus.engine.call import Call, RequestScope, Services
 from veredus.engine.references import resolve
 from veredus.engine.registry import Entry, Registry
+from veredus.engine.snapshots import Snapshots
 from veredus.ports import AccountInfo, Identity, Unavailable
 from veredus.wire import json
 from veredus.wire.arguments import Request, Response
@@ -39,8 +40,10 @@ class Dispatcher:
             return None if result == "error" else response
 
         extra: list[tuple[str, Any, str]] = []
+        snapshots = Snapshots(self._services.store)
         scope = RequestScope(
             services=self._services,
+            snapshots=snapshots,
             identity=identity,
             using=frozenset(request.using),
             created_ids=created_ids,
@@ -49,17 +52,20 @@ class Dispatcher:
             limits=self._limits,
             implicit=implicit,
         )
-        for invocation in request.method_calls:
-            try:
-                arguments = resolve(invocation.arguments, responses)
-            except MethodError as error:
-                responses.append(("error", error.to_json(), invocation.call_id))
-                continue
-            result, response = await self._call(scope, invocation.name, arguments, invocation.call_id)
-            responses.append((result, response, invocation.call_id))
-            # §5.4: implicit calls are answered after the call that caused them.
-            responses.extend(extra)
-            extra.clear()
+        try:
+            for invocation in request.method_calls:
+                try:
+                    arguments = resolve(invocation.arguments, responses)
+                except MethodError as error:
+                    responses.append(("error", error.to_json(), invocation.call_id))
+                    continue
+                result, response = await self._call(scope, invocation.name, arguments, invocation.call_id)
+                responses.append((result, response, invocation.call_id))
+                # §5.4: implicit calls are answered after the call that caused them.
+                responses.extend(extra)
+                extra.clear()
+        finally:
+            await snapshots.end()
         answered = created_ids if request.created_ids is not None else None
         return json.encode(Response(responses, session_state, answered))
 

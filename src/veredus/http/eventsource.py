@@ -34,8 +34,11 @@ PING_S = (15, 900)
 # Names of types that we do not know are allowed: a client may ask more servers than one for the same.
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9._:-]{0,254}")
 _UNSIGNED = re.compile(r"[0-9]{1,16}")
-# So many milliseconds a client waits after we have closed: not all of them come back at once.
+# So many milliseconds a client waits until it connects again: after we have ended all streams at once; after
+# one was ended in its turn; and, because browsers' own 3 to 5 s are long, after the connection was lost.
 _RETRY_MS = (1000, 5000)
+_RETRY_DRAINED_MS = (100, 1000)
+_RETRY_LOST_MS = (500, 1500)
 # Octets that the kernel keeps for a client that does not read; it is behind after some dozens of events, and
 # not after megabytes of them.
 _SEND_BUFFER = 16_384
@@ -163,6 +166,11 @@ def _state_chunk(event: Event) -> bytes:
     return _chunk(event.encoded(_state))
 
 
+def _between(range_ms: tuple[int, int]) -> int:
+    """Not all clients come back at the same moment."""
+    return random.randint(*range_ms)  # noqa: S311 - not a secret
+
+
 @lru_cache(1024)
 def _ping(interval_s: int) -> bytes:
     return block(event="ping", data=msgspec.json.encode({"interval": interval_s}))
@@ -208,7 +216,8 @@ class _EventStream(Stream):
         if self._head:
             # It has missed nothing. It learns where it stands, so that it misses nothing either if the
             # connection is lost before the first event.
-            self._write_block(block(id=positions.encode(self.subscription.position)))
+            position = positions.encode(self.subscription.position)
+            self._write_block(block(id=position, retry_ms=_between(_RETRY_LOST_MS)))
 
     def writable(self) -> None:
         self.subscription.ready()
@@ -219,7 +228,8 @@ class _EventStream(Stream):
         self._open.counts.end(self.subscription.view.key.identity.user)
 
     def shut_down(self) -> None:
-        retry = block(retry_ms=random.randint(*_RETRY_MS))  # noqa: S311 - not a secret
+        is_in_turn = self._streams.is_draining and not self._streams.is_closing
+        retry = block(retry_ms=_between(_RETRY_DRAINED_MS if is_in_turn else _RETRY_MS))
         self._finish(_chunk(retry) if self._is_chunked else retry)
 
     # ---------------------------------------------------------------- of Sink

@@ -27,6 +27,9 @@ from veredus.http.stream import DETACH, Stream, Streams
 
 # Octets that may come in one go without ending a header section, a chunk or a trailer section.
 MAX_HEADERS = 65_536
+# How long we still read on a connection that we end, so that a request which was on its way is not answered
+# with a reset: longer than most ways.
+_HANG_UP_S = 0.5
 
 
 class _Phase(Enum):
@@ -87,6 +90,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._read_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._unsent = 0
+        self._has_hung_up = False
 
     # ---------------------------------------------------------------- connection
 
@@ -104,6 +108,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
 
     def data_received(self, data: bytes) -> None:
+        if self._has_hung_up:
+            return
         self._silent += len(data)
         super().data_received(data)
         if self._phase is _Phase.IDLE:
@@ -122,8 +128,29 @@ class HttpProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Called by the server when it closes: a request of which a part has come is still answered."""
-        if self._phase is not _Phase.HEADERS:
+        cycle: Any = self.cycle
+        if self._phase is _Phase.HEADERS or self._has_hung_up:
+            return
+        if cycle is not None and not cycle.response_complete:
             super().shutdown()
+        elif self.transport.can_write_eof():
+            self._hang_up()
+        else:
+            self.transport.close()
+
+    def _hang_up(self) -> None:
+        """Say that we end, and close when the client has closed, or a little later (RFC 9112 §9.6).
+
+        A request that crosses this gets no answer; the client knows that, and that it may be sent again if it
+        is idempotent.
+        """
+        self._unset_keepalive_if_required()
+        self._stop_read_timer()
+        self._has_hung_up = True
+        transport: Any = self.transport
+        transport.flush()
+        transport.write_eof()
+        self._arm_read_timer(_HANG_UP_S)
 
     # ---------------------------------------------------------------- parser callbacks
 
@@ -191,7 +218,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _read_too_slow(self) -> None:
         self._read_timer = None
-        if self.flow.read_paused:  # it is us who are slow
+        if self._has_hung_up:
+            self.transport.close()
+        elif self.flow.read_paused:  # it is us who are slow
             self._arm_read_timer(self._timeouts.body_s)
         elif self._phase is _Phase.IDLE:
             self.transport.close()  # opened ahead of need

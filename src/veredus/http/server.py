@@ -104,6 +104,16 @@ class HttpServer:
         self._servers.append(server)
         self.addresses.extend(map(_name, server.sockets))
 
+    async def drain(self, seconds: float) -> None:
+        """Serve on for so long, and let clients go elsewhere, who lose nothing by it.
+
+        Each response is the last of its connection, and streams are ended one after the other. It takes all
+        of the time even when nobody is connected: whoever has not heard of it still sends clients here.
+        """
+        self._is_closing = True
+        self._set_default_headers()
+        await self._streams.drain(seconds)
+
     async def close(self, *, retired: bool = False) -> None:
         """Refuse new connections, let the requests in flight end, cut off what has not ended in time.
 

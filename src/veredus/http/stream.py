@@ -8,6 +8,7 @@ whether it can be written to, and whoever writes waits for that.
 import asyncio
 import socket
 from collections.abc import Callable
+from math import ceil
 from typing import cast
 
 from veredus.http.settings import Timeouts
@@ -15,6 +16,10 @@ from veredus.http.settings import Timeouts
 # When the kernel begins to ask a silent client whether it is there, how often, and how many times.
 _KEEPALIVE_S = (60, 20, 3)
 _UNACKNOWLEDGED_MS = 120_000
+# Of the time of draining: before the first share nobody is sent away, because load balancers would send them
+# here again; in the last one those come to rest who were sent away last.
+_DRAIN_FROM, _DRAIN_UNTIL = 0.25, 0.9
+_DRAIN_STEP_S = 0.1
 
 
 class Disconnected(Exception):
@@ -27,7 +32,26 @@ class Streams:
     def __init__(self, timeouts: Timeouts) -> None:
         self.timeouts = timeouts
         self.open: set[Stream] = set()
+        self.is_draining = False
         self.is_closing = False
+
+    async def drain(self, seconds: float) -> None:
+        """Ask stream after stream to end properly; it takes ``seconds``, however many there are.
+
+        Who comes meanwhile is let in and asked, too: a browser takes a refusal for good.
+        """
+        self.is_draining = True
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        until = began + seconds * _DRAIN_UNTIL
+        await asyncio.sleep(seconds * _DRAIN_FROM)
+        while (left := began + seconds - loop.time()) > 0:
+            staying = [stream for stream in self.open if not stream.is_leaving]
+            steps = max((until - loop.time()) / _DRAIN_STEP_S, 1)
+            for stream in staying[: ceil(len(staying) / steps)]:
+                stream.is_leaving = True
+                stream.shut_down()
+            await asyncio.sleep(min(_DRAIN_STEP_S, left))
 
     def close(self) -> None:
         """Ask every stream to end properly, so that clients connect elsewhere; also those yet to come."""
@@ -42,7 +66,7 @@ class Stream(asyncio.Protocol):
     It is given to ``Exchange.detach``, which gives it the transport.
     """
 
-    __slots__ = ("_stalled", "_streams", "_unsent", "is_writable", "transport")
+    __slots__ = ("_stalled", "_streams", "_unsent", "is_leaving", "is_writable", "transport")
 
     transport: asyncio.Transport
 
@@ -52,6 +76,8 @@ class Stream(asyncio.Protocol):
             raise Disconnected
         self.transport, self._streams = transport, streams
         self.is_writable = True
+        # Whether it was asked to end.
+        self.is_leaving = False
         self._stalled: asyncio.TimerHandle | None = None
         streams.open.add(self)
         transport.set_protocol(self)
@@ -74,7 +100,7 @@ class Stream(asyncio.Protocol):
         """The connection is gone."""
 
     def shut_down(self) -> None:
-        """End properly; the server closes."""
+        """End properly; the server closes. May be called twice."""
         raise NotImplementedError
 
     # ---------------------------------------------------------------- asyncio.Protocol

@@ -207,7 +207,7 @@ class Connection(WebSocketStream):
         structlog.contextvars.bind_contextvars(request=f"{self._id}-{self._count}")
         edge = self._shared.edge
         try:
-            if self._is_ending:
+            if self._is_ending and self._streams.is_closing:
                 raise Problem(503, "The server is shutting down.")
             with edge.requests.one(self._identity.user):
                 if not await edge.authenticator.is_valid(self._identity):

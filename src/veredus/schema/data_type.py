@@ -264,6 +264,10 @@ class DataType(Struct, frozen=True, dict=True):
     # Full text of a record by field; what the fields are called.
     text_fields: tuple[str, ...] = ()
     text_of: Callable[[JsonObject], Mapping[str, str]] | None = None  # normalized: formats.search
+    # The same where the text is in a blob, for an index that is made anew: the property that names the blob,
+    # and the text by record and octets (b"": the blob is not there). It runs in processes of their own.
+    text_blob: str | None = None
+    text_in_blob: Callable[[JsonObject, bytes], Mapping[str, str]] | None = None
     # See ports.Table.
     order: str | None = None
     covers: tuple[str, ...] = ()

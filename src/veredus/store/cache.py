@@ -95,6 +95,18 @@ class Cache:
         self._known.move_to_end((account, type))
         return known
 
+    def states(self, account: int, types: Iterable[str]) -> dict[str, int]:
+        """The state at which something is remembered of each of these types, where anything is."""
+        found = {type: self._known.get((account, type)) for type in types}
+        return {type: known.state for type, known in found.items() if known is not None}
+
+    def forget(self, account: int, type: str) -> None:
+        """What was true at a state is not any more: full text has changed, which is no change of a record."""
+        known = self._known.pop((account, type), None)
+        if known is not None:
+            known.forgotten = True
+            self._size -= known.size
+
     def remember(self, known: Known, names: Names, id: Id, record: Struct, octets: int) -> None:
         known.of(names)[id] = record
         self._grow(known, octets + _RECORD_SIZE + _NAME_SIZE * len(names))

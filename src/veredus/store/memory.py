@@ -1,8 +1,18 @@
 """The reference store: plain dicts, and conditions by their reference meaning."""
 
 import asyncio
+import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+    Set,
+)
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -11,32 +21,28 @@ import msgspec
 from msgspec import Struct
 
 from veredus.conditions import EVERYTHING, Condition, Order, Texts, matches
-from veredus.ports import Change, Changes, Clock, Cursor, Hint, Kind, Snapshot, Store, Table, Transaction
-from veredus.store import limits, order, projection
+from veredus.moving import Dump, Moving, Pieces
+from veredus.ports import (
+    Change,
+    Changes,
+    Clock,
+    Cursor,
+    Hint,
+    Kind,
+    Lease,
+    LeaseLost,
+    Snapshot,
+    Table,
+    Transaction,
+)
+from veredus.store import limits, memory_moving, order, projection
 from veredus.store.announce import silence
 from veredus.store.coalesce import Entry, coalesce
+from veredus.store.memory_state import Row as _Row
+from veredus.store.memory_state import State as _State
+from veredus.store.memory_state import row as _row
 from veredus.store.values import descending, is_own_order, sort_key
 from veredus.wire.types import BlobId, Id, JsonObject
-
-
-class _Row(Struct, frozen=True):
-    # Second of the order property, then arrival.
-    place: tuple[int, int]
-    record: JsonObject
-    encoded: bytes
-    texts: dict[str, str]
-
-
-class _State(Struct):
-    """An account at one time; never changed once it is the account's state."""
-
-    rows: dict[str, dict[Id, _Row]] = {}
-    states: dict[str, int] = {}
-    # Of each type, the modseq of the last forgotten entry.
-    floors: dict[str, int] = {}
-    log: list[Entry] = []
-    modseq: int = 0
-    arrivals: int = 0
 
 
 class _Snapshot:
@@ -210,11 +216,6 @@ class _Transaction(_Snapshot):
         self._state.log.append(Entry(type, id, kind, self._state.modseq, names))
 
 
-def _row(place: tuple[int, int], record: JsonObject, texts: dict[str, str]) -> _Row:
-    encoded = msgspec.json.encode(record)
-    return _Row(place, msgspec.json.decode(encoded), encoded, texts)
-
-
 class MemoryStore:
     """Records in this process only."""
 
@@ -229,6 +230,9 @@ class MemoryStore:
         # Of all accounts in commit order; the first of them is change number ``_forgotten`` + 1.
         self._log: list[tuple[Change, datetime]] = []
         self._forgotten = 0
+        self._loads = memory_moving.Loads(self._tables, self._replace)
+        # By name: the last one given out, and until when, by the monotonic clock.
+        self._leases: dict[str, tuple[Lease, float]] = {}
 
     def read(self, account: Id) -> AbstractAsyncContextManager[Snapshot]:
         return self._read(account)
@@ -237,15 +241,17 @@ class MemoryStore:
     async def _read(self, account: Id) -> AsyncIterator[Snapshot]:
         yield _Snapshot(self._tables, self._accounts.get(account, _State()))
 
-    def write(self, account: Id) -> AbstractAsyncContextManager[Transaction]:
-        return self._write(account)
+    def write(self, account: Id, lease: Lease | None = None) -> AbstractAsyncContextManager[Transaction]:
+        return self._write(account, lease)
 
     @asynccontextmanager
-    async def _write(self, account: Id) -> AsyncIterator[Transaction]:
+    async def _write(self, account: Id, lease: Lease | None) -> AsyncIterator[Transaction]:
         async with self._locks[account]:
+            self._must_hold(lease)
             before = self._accounts.get(account, _State())
             tx = _Transaction(self._tables, before)
             yield tx
+            self._must_hold(lease)
             after = tx._state
             self._accounts[account] = after
             now = self._clock.now()
@@ -256,6 +262,33 @@ class MemoryStore:
         if after.modseq > before.modseq:
             new = {type: state for type, state in after.states.items() if state > before.modseq}
             self._announce(Hint(account, before.modseq, new))
+
+    # ------------------------------------------------------------ leases
+
+    def _must_hold(self, lease: Lease | None) -> None:
+        if lease is not None and self._held(lease.name) != lease:
+            raise LeaseLost(lease.name)
+
+    def _held(self, name: str) -> Lease | None:
+        lease, until = self._leases.get(name, (None, 0.0))
+        return lease if time.monotonic() < until else None
+
+    async def acquire(self, name: str, holder: str, ttl_s: float) -> Lease | None:
+        lease = self._held(name)
+        if lease is None:
+            last = self._leases[name][0].token if name in self._leases else 0
+            lease = Lease(name, holder, last + 1)
+        elif lease.holder != holder:
+            return None
+        self._leases[name] = (lease, time.monotonic() + ttl_s)
+        return lease
+
+    async def release(self, lease: Lease) -> None:
+        """The token is kept, so that the next one is higher."""
+        if self._held(lease.name) == lease:
+            self._leases[lease.name] = (lease, 0.0)
+
+    # ------------------------------------------------------------ all accounts
 
     async def feed(self, after: Cursor, limit: int) -> tuple[list[Change], Cursor]:
         start = max(int(after.position or 0), self._forgotten) - self._forgotten
@@ -288,6 +321,40 @@ class MemoryStore:
     async def check(self) -> list[str]:
         return []
 
+    # ------------------------------------------------------------ moving
+
+    def dump(self, account: Id, after: str | None = None) -> Pieces:
+        state = self._accounts.get(account, _State())
+        return memory_moving.dump(self._tables, account, state, self._log, after)
+
+    async def load(self, account: Id, dump: Dump) -> None:
+        await self._loads.load(account, dump)
+
+    def _replace(self, account: Id, state: _State, entries: list[memory_moving.Logged]) -> None:
+        """Positions of what comes later in the log stay."""
+        kept = [one for one in self._log if one[0].account != account]
+        self._forgotten += len(self._log) - len(kept)
+        self._log[:] = kept + entries
+        self._accounts[account] = state
+
+    async def loaded(self) -> Mapping[Id, str]:
+        return self._loads.stamps()
+
+    async def unindexed(self, account: Id, type: str) -> AsyncGenerator[list[Id], None]:
+        ids = memory_moving.unindexed(self._tables[type], self._accounts.get(account, _State()))
+        if ids:
+            yield ids
+
+    async def index(
+        self, account: Id, type: str, texts: Mapping[Id, Mapping[str, str]], state: int | None = None
+    ) -> bool:
+        async with self._locks[account]:
+            before = self._accounts.get(account, _State())
+            if state is not None and before.states.get(type, 0) != state:
+                return False
+            self._accounts[account] = memory_moving.index(self._tables[type], before, texts)
+        return True
+
     async def backup(self, directory: str) -> None:
         """There is nothing that could be copied."""
 
@@ -295,4 +362,4 @@ class MemoryStore:
         self._accounts.clear()
 
 
-_: type[Store] = MemoryStore
+_: type[Moving] = MemoryStore

@@ -4,15 +4,28 @@ import asyncio
 import contextlib
 import itertools
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import datetime
+from functools import partial
 
 import apsw
 import msgspec
 
-from veredus.ports import Change, Clock, Cursor, Hint, Snapshot, Store, Table, Transaction, Unavailable
-from veredus.store import sqlite_check
+from veredus.moving import Dump, Moving, Pieces
+from veredus.ports import (
+    Change,
+    Clock,
+    Cursor,
+    Hint,
+    Lease,
+    LeaseLost,
+    Snapshot,
+    Table,
+    Transaction,
+    Unavailable,
+)
+from veredus.store import moving, sqlite_check, sqlite_leases, sqlite_moving, sqlite_texts
 from veredus.store.announce import silence
 from veredus.store.cache import Cache
 from veredus.store.sqlite_connection import Connection, translated
@@ -82,18 +95,35 @@ class SQLiteStore:
             number = self._numbers[account] = found[0][0]
         return number
 
-    def write(self, account: Id) -> AbstractAsyncContextManager[Transaction]:
-        return self._write(account)
+    def write(self, account: Id, lease: Lease | None = None) -> AbstractAsyncContextManager[Transaction]:
+        return self._write(account, lease)
 
     @asynccontextmanager
-    async def _write(self, account: Id) -> AsyncIterator[Transaction]:
+    async def _write(self, account: Id, lease: Lease | None) -> AsyncIterator[Transaction]:
         async with self._writer.transaction() as connection:
+            _must_hold(connection, lease)
             tx = Writes(connection, self._layouts, account, self._clock.now())
             yield tx
             tx.flush()
+            # Until the commit nobody can take it: that needs the write lock, which is ours.
+            _must_hold(connection, lease)
         hint = tx.hint()
         if hint is not None:
             self._announce(hint)
+
+    # ------------------------------------------------------------ leases
+
+    async def acquire(self, name: str, holder: str, ttl_s: float) -> Lease | None:
+        """Whoever asks in vain only reads."""
+        with _Reading(self) as connection:
+            if sqlite_leases.is_anothers(connection, name, holder):
+                return None
+        async with self._writer.transaction() as connection:
+            return sqlite_leases.take(connection, name, holder, ttl_s)
+
+    async def release(self, lease: Lease) -> None:
+        async with self._writer.transaction() as connection:
+            sqlite_leases.give_back(connection, lease)
 
     # ------------------------------------------------------------ all accounts
 
@@ -124,7 +154,7 @@ class SQLiteStore:
         ]
         with _Reading(self) as connection:
             rows = connection.rows(f"SELECT id FROM account WHERE {' OR '.join(tests)} ORDER BY id")
-        return [id for (id,) in rows]
+        return [id for (id,) in rows if not id.startswith(moving.HIDDEN)]
 
     async def referenced_blobs(self, ids: Collection[BlobId]) -> set[BlobId]:
         with _Reading(self) as connection:
@@ -154,10 +184,53 @@ class SQLiteStore:
         finally:
             connection.close()
 
+    # ------------------------------------------------------------ moving
+
+    async def dump(self, account: Id, after: str | None = None) -> Pieces:
+        with _Reading(self) as connection:
+            async with aclosing(sqlite_moving.dump(connection, self._layouts, account, after)) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+    async def load(self, account: Id, dump: Dump) -> None:
+        self._numbers.pop(account, None)
+        await sqlite_moving.load(self._writer, self._layouts, account, dump)
+        self._numbers.pop(account, None)
+
+    async def loaded(self) -> Mapping[Id, str]:
+        with _Reading(self) as connection:
+            return sqlite_moving.loaded(connection)
+
+    async def unindexed(self, account: Id, type: str) -> AsyncGenerator[list[Id], None]:
+        """Each page as of its own moment, so that the WAL does not grow meanwhile."""
+        before = None
+        while True:
+            with _Reading(self) as connection:
+                args = (connection, self._layouts[type], self._number(connection, account), before)
+                found = await connection.in_thread(partial(sqlite_texts.unindexed, *args))
+            if not found:
+                return
+            before = found[-1][0]
+            yield [id for _, id in found]
+
+    async def index(
+        self, account: Id, type: str, texts: Mapping[Id, Mapping[str, str]], state: int | None = None
+    ) -> bool:
+        async with self._writer.transaction() as connection:
+            number = self._number(connection, account)
+            tx = Reads(connection, self._layouts, number)
+            if state is not None and await tx.state(type) != state:
+                return False
+            sqlite_texts.index(connection, self._layouts[type], number, texts)
+        self._cache.forget(number, type)
+        return True
+
     async def backup(self, directory: str) -> None:
         """A file of the same name; written beside it first, so that the copy is whole or not there."""
         target = os.path.join(directory, os.path.basename(self._path))
         with _Reading(self) as connection:
+            # From here on it is one snapshot; before, each write of another connection would start it anew.
+            connection.number("SELECT count(*) FROM account")
             await connection.in_thread(lambda: _copy(connection, target))
 
     async def close(self) -> None:
@@ -211,6 +284,11 @@ def _open(path: str, layouts: list[Layout]) -> Connection:
     return connection
 
 
+def _must_hold(connection: Connection, lease: Lease | None) -> None:
+    if lease is not None and not sqlite_leases.is_held(connection, lease):
+        raise LeaseLost(lease.name)
+
+
 def _prune(connection: Connection, before: int) -> int:
     """Forget the oldest entries, a bounded number; how many."""
     last = connection.number("SELECT coalesce(max(seq), 0) FROM log")
@@ -243,4 +321,4 @@ def _copy(source: Connection, target: str) -> None:
     os.replace(partial, target)
 
 
-_: type[Store] = SQLiteStore
+_: type[Moving] = SQLiteStore

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import apsw
@@ -19,11 +19,12 @@ _INSTRUCTIONS = 2000
 
 _OURS = (apsw.SQLError, apsw.ConstraintError, apsw.MismatchError, apsw.MisuseError, apsw.BindingsError)
 
-_SETTINGS = """
+# What a load changes for a while.
+AS_EVER = "PRAGMA synchronous = FULL; PRAGMA cache_size = -4096"
+_SETTINGS = f"""
 PRAGMA page_size = 8192;
 PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;
-PRAGMA cache_size = -4096;
+{AS_EVER};
 PRAGMA temp_store = MEMORY;
 PRAGMA journal_size_limit = 67108864;
 PRAGMA secure_delete = FAST;
@@ -78,6 +79,13 @@ class Connection:
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         try:
             return self.db.execute(sql, values).fetchall()
+        except apsw.Error as error:
+            raise translated(error) from error
+
+    def each(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """The same one by one, for what does not fit into memory."""
+        try:
+            yield from self.db.execute(sql, values)
         except apsw.Error as error:
             raise translated(error) from error
 

@@ -10,13 +10,15 @@ from typing import Any
 import msgspec
 
 from veredus.ports import Table
+from veredus.store import sqlite_leases
 from veredus.store.order import ACCOUNT_SHIFT
+from veredus.store.refused import Refused
 from veredus.store.sqlite_connection import Connection
 from veredus.wire.types import JsonObject
 
 # The version of what is the same for all tables; MIGRATIONS[n] leads from version n to n + 1.
-VERSION = 1
-MIGRATIONS: dict[int, str] = {}
+VERSION = 2
+MIGRATIONS: dict[int, str] = {1: sqlite_leases.SCHEMA}
 
 _COMMON = """
 CREATE TABLE account(n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, modseq INTEGER NOT NULL);
@@ -104,13 +106,21 @@ def blob_ids(table: Table, record: JsonObject) -> set[str]:
     return {record[name] for name in table.blobs if isinstance(record.get(name), str)}
 
 
+def newer(version: int) -> str:
+    """Why a database of this version is refused."""
+    return (
+        f"the database is of a newer version ({version}) than this program ({VERSION})"
+        " - run the newer program, or restore a backup that an older one made"
+    )
+
+
 def migrate(db: Connection, layouts: Iterable[Layout]) -> None:
     """Bring the database to this version and these tables; runs inside a transaction of the caller."""
     version: int = db.number("PRAGMA user_version")
     if version > VERSION:
-        raise ValueError(f"the database is of a newer version ({version}) than this program ({VERSION})")
+        raise Refused(newer(version))
     if version == 0:
-        db.run(_COMMON)
+        db.run(_COMMON + sqlite_leases.SCHEMA)
     else:
         for step in range(version, VERSION):
             db.run(MIGRATIONS[step])
@@ -165,7 +175,7 @@ def _text_table(layout: Layout) -> list[str]:
 def _rebuild(db: Connection, old: Layout, new: Layout) -> None:
     """Index the records anew after the declaration of their table changed. Row numbers stay."""
     if old.table.order != new.table.order:
-        raise ValueError(f"the order of {new.name} cannot change")
+        raise Refused(f"the order of {new.name} cannot change - run the program that declared it so")
     texts_kept = old.table.texts == new.table.texts
     db.run(f"CREATE TEMP TABLE moved AS {_whole(old)}")
     for name in (old.records, old.cold, *old.members.values(), None if texts_kept else old.fts):

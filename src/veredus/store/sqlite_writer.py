@@ -79,6 +79,14 @@ class Writer:
                 task.add_done_callback(self._committing.discard)
         await batch.wait()
 
+    async def set_up(self, settings: str) -> None:
+        """Change settings of the connection, between two transactions."""
+        while True:
+            async with self._lock:
+                if self._batch is None:
+                    return self._db.run(settings)
+            await asyncio.sleep(0)
+
     async def _begin(self) -> _Batch:
         if self._closed:
             raise Unavailable("the store is closed")

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 from veredus.conditions import Order
 from veredus.formats import collation
 from veredus.ports import Table
+from veredus.wire.types import JsonObject
 
 SortKey: TypeAlias = tuple[int, Any]
 
@@ -30,3 +31,13 @@ def is_own_order(table: Table, order: Order) -> bool:
 def descending(table: Table, orders: "tuple[Order, ...] | list[Order]") -> bool:
     """Whether ties are broken newest first."""
     return bool(orders) and is_own_order(table, orders[0]) and not orders[0].ascending
+
+
+def member_keys(value: Any) -> set[str]:
+    """The members of a map (key: true) or a list of strings."""
+    return {key for key in value if isinstance(key, str)} if isinstance(value, dict | list) else set()
+
+
+def blob_ids(table: Table, record: JsonObject) -> set[str]:
+    """The blobs that a record refers to."""
+    return {record[name] for name in table.blobs if isinstance(record.get(name), str)}

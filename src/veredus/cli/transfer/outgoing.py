@@ -5,15 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from veredus.cli.sound import Sound
 from veredus.conditions import EVERYTHING, Condition, Has, Order
-from veredus.ports import Snapshot
-from veredus.wire.types import Id, JsonObject
+from veredus.ports import Snapshot, Unavailable
+from veredus.wire.types import BlobId, Id, JsonObject
 
 if TYPE_CHECKING:
     from veredus.app import App
 
 _PAGE = 100
-_NEEDS = frozenset({"blobId", "size", "mailboxIds", "keywords", "receivedAt", "from"})
+# So many blobs that cannot be read one after another are no damage: the store is not there.
+_MOST_IN_A_ROW = 20
+_ALWAYS = frozenset({"blobId", "mailboxIds", "keywords", "receivedAt"})
+_NEEDS = _ALWAYS | {"from"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """A message that is recorded, but whose bytes are not there."""
+    """A message of which the record, or the bytes, cannot be read."""
 
     where: str
     reason: str
@@ -58,29 +62,39 @@ class Outlet:
     def __init__(self, app: "App", account: Id, mailbox: Id | None) -> None:
         self._app, self._account, self._mailbox = app, account, mailbox
         self._paths: dict[Id, tuple[str, ...]] = {}
+        self._unread = 0
         self.ids: list[Id] = []
+        # Mailboxes that cannot be read; Emails in them go by the Mailbox's id.
+        self.damaged: list[Damaged] = []
 
     async def open(self) -> None:
         """Note which messages there are now; what comes later is not exported."""
         where: Condition = EVERYTHING if self._mailbox is None else Has("mailboxIds", self._mailbox)
         async with self._app.store.read(self._account) as snapshot:
-            self._paths = await mailbox_paths(snapshot)
+            sound = Sound(snapshot)
+            self._paths = await mailbox_paths(sound)
+            self.damaged = _damaged(sound)
             self.ids = await snapshot.select("Email", where, (Order("receivedAt"),))
 
     async def messages(self) -> AsyncIterator[Outgoing | Damaged]:
+        """What is damaged has its place among the others."""
         for start in range(0, len(self.ids), _PAGE):
             async with self._app.store.read(self._account) as snapshot:
-                emails = await snapshot.get("Email", self.ids[start : start + _PAGE], _NEEDS)
+                sound = Sound(snapshot)
+                emails = await sound.get("Email", self.ids[start : start + _PAGE], _NEEDS)
+            for damaged in _damaged(sound):
+                yield damaged
             for email in emails:
                 yield await self._message(email)
 
     async def _message(self, email: JsonObject) -> Outgoing | Damaged:
-        where = f"Email {email['id']}, received {email['receivedAt']}"
-        data = await self._app.blobs.get(email["blobId"])
-        if data is None:
-            return Damaged(where, f"its bytes are missing (blob {email['blobId']})")
-        if len(data) != email["size"]:
-            return Damaged(where, f"{len(data)} octets are stored, but it had {email['size']}")
+        where = f"Email {email['id']}, received {email.get('receivedAt')}"
+        lacking = sorted(_ALWAYS - email.keys())
+        if lacking:
+            return Damaged(where, f"its record lacks {', '.join(lacking)}")
+        data = await self._read(email["blobId"])
+        if isinstance(data, str):
+            return Damaged(where, data)
         authors = email.get("from") or [{}]
         return Outgoing(
             email["id"],
@@ -90,3 +104,28 @@ class Outlet:
             datetime.fromisoformat(email["receivedAt"]),
             authors[0].get("email") or "MAILER-DAEMON",
         )
+
+    async def _read(self, blob: BlobId) -> bytes | str:
+        """The bytes, or what is wrong with them."""
+        from veredus.app import id_of_blob
+
+        try:
+            data = await self._app.blobs.get(blob)
+        except Unavailable as error:
+            self._unread += 1
+            if self._unread >= _MOST_IN_A_ROW:
+                raise
+            return f"its bytes cannot be read: {error} (blob {blob})"
+        self._unread = 0
+        if data is None:
+            return f"its bytes are missing (blob {blob})"
+        if id_of_blob(data) != blob:
+            return f"its bytes are damaged: {len(data)} octets with another digest (blob {blob})"
+        return data
+
+
+def _damaged(sound: Sound) -> list[Damaged]:
+    return [
+        Damaged(f"{type} {id}", f"its record is damaged: {reason}")
+        for (type, id), reason in sound.damaged.items()
+    ]

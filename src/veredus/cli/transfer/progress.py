@@ -67,6 +67,22 @@ def _write(value: dict[str, Any]) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogateescape"))
 
 
+class Silent:
+    """Tells nothing."""
+
+    failed = 0
+
+    def __enter__(self) -> "Silent":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def advance(self, amount: int, counts: dict[str, int]) -> None: ...
+
+    def failure(self, where: str, reason: str) -> None:
+        self.failed += 1
+
+
 class Bar:
     """rich's bar on standard error, and above it a line for each failure."""
 
@@ -106,4 +122,4 @@ class Bar:
         self._bar.console.print(f"{where}: {reason}", style="red", markup=False, highlight=False)
 
 
-_: tuple[type[Progress], ...] = (Lines, Bar)
+_: tuple[type[Progress], ...] = (Lines, Silent, Bar)

@@ -17,7 +17,7 @@ from veredus.config.settings import Config
 _SHORT_LIFE_S = 10.0
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 10.0
-# Longer than what is in flight in HTTP, SMTP and LMTP may take to end.
+# Longer than what is in flight in HTTP, SMTP and LMTP may take to end, after `http.drain`.
 _PATIENCE_S = 120.0
 
 log = structlog.get_logger("veredus.workers")
@@ -106,9 +106,10 @@ class Generation:
         for child in self._children.values():
             await child.tell(order)
         if self._keepers:
-            _, late = await asyncio.wait(self._keepers, timeout=_PATIENCE_S)
+            patience_s = self.config.http.drain + _PATIENCE_S
+            _, late = await asyncio.wait(self._keepers, timeout=patience_s)
             if late:
-                log.error("workers killed", reason=f"they had not ended after {_PATIENCE_S:.0f} s")
+                log.error("workers killed", reason=f"they had not ended after {patience_s:.0f} s")
                 self.kill()
                 await asyncio.wait(late)
         self._remove_directory()

@@ -13,15 +13,16 @@ from typing import NoReturn
 from veredus.cli.common import end
 from veredus.cli.workers.orders import READY, RETIRE, Orders, decode
 
-# How long a worker whose parent is gone may take to end: a little more than everything in flight may.
+# How long a worker whose parent is gone may take to end, after `http.drain`: a little more than everything
+# in flight may.
 _ORPHANED_S = 70.0
 
 
 class Line:
     """The socket to the parent: it gives orders, and its end means that the parent is gone."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
+    def __init__(self, sock: socket.socket, drain_s: float) -> None:
+        self._sock, self._drain_s = sock, drain_s
         self.stop = asyncio.Event()
         # Whether others serve on the same sockets, so that there is no haste.
         self.is_retired = False
@@ -45,7 +46,7 @@ class Line:
             self.is_orphan = True
             loop = asyncio.get_running_loop()
             loop.remove_reader(self._sock)
-            loop.call_later(_ORPHANED_S, os._exit, 1)  # the parent would have killed it
+            loop.call_later(self._drain_s + _ORPHANED_S, os._exit, 1)  # the parent would have killed it
         self.is_retired = RETIRE in said
         self.stop.set()
 
@@ -83,7 +84,7 @@ async def _serve(orders: Orders, sock: socket.socket) -> None:
     config = orders.config
     logs.configure(config.log.format, config.log.level, worker=orders.worker)
     log = structlog.get_logger("veredus.workers")
-    line = Line(sock)
+    line = Line(sock, config.http.drain)
     line.attend()
     sockets = {
         section: [socket.socket(fileno=number) for number in each] for section, each in orders.sockets.items()

@@ -51,6 +51,11 @@ def prepare(data: bytes, blob_id: BlobId, received_at: str) -> Prepared:
     return Prepared(email, texts(message, email))
 
 
+def texts_in(email: JsonObject, data: bytes) -> dict[str, str]:
+    """The searchable text of a stored Email."""
+    return texts(messages.parse(data), email)
+
+
 class Admission:
     """Takes Emails into accounts."""
 
@@ -114,8 +119,7 @@ class Admission:
         return Prepared(kept, await self._reindex(original))
 
     async def _reindex(self, email: JsonObject) -> dict[str, str]:
-        data = await self._blobs.get(email["blobId"])
-        return texts(messages.parse(data or b""), email)
+        return texts_in(email, await self._blobs.get(email["blobId"]) or b"")
 
 
 def whole_seconds(date: str) -> str:

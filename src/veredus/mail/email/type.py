@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from veredus.conditions import Order
-from veredus.mail.email.admit import Admission
+from veredus.mail.email.admit import Admission, texts_in
 from veredus.mail.email.body import EmailGetArguments, LoadPart, computed
 from veredus.mail.email.filters import (
     FILTERS,
@@ -67,6 +67,8 @@ def email_type(
         related_types={"threadId": "Thread"},
         update_needs=NEEDS,
         text_fields=TEXT_FIELDS,
+        text_blob="blobId",
+        text_in_blob=texts_in,
         order="receivedAt",
         covers=("threadId",),
         creations="EmailDelivery",

@@ -1,18 +1,19 @@
 """Web push: tells the URLs of PushSubscriptions what has changed (RFC 8620 §7.2).
 
-One process of a server does it; another takes over when that one ends, from what was stored. Whatever
-happens to a process, what a URL was not told is told later: positions are stored once they are behind, never
-before.
+One process of all does it, under the lease LEASE; another takes over when that one ends, from what was
+stored. Whatever happens to a process, what a URL was not told is told later: positions are stored once they
+are behind, never before. While there is no subscription nobody keeps the lease, since that means a write
+every few seconds.
 """
 
 import asyncio
-from contextlib import nullcontext
-from pathlib import Path
+from collections.abc import Collection
+from contextlib import suppress
 
 import structlog
 
-from veredus.locks import locked
-from veredus.ports import EventBus, Hint, Store, Unavailable
+from veredus.leases import hold_if_free
+from veredus.ports import EventBus, Hint, Lease, LeaseLost, Store, Unavailable
 from veredus.push.hub import NotAllowed
 from veredus.push.web import records
 from veredus.push.web.device import Device, Owner, Tools
@@ -23,7 +24,8 @@ from veredus.wire.types import Id
 
 # How often the subscriptions are looked at without a hint, and at most how often progress is stored.
 INTERVAL_S = 1.0
-# How soon another process takes over.
+LEASE = "web-push"
+# How often another process looks whether it may take over.
 TAKE_OVER_S = 2.0
 # How often keys that nobody uses any more are looked for.
 _KEYS_INTERVAL_S = 3600.0
@@ -42,11 +44,9 @@ log = structlog.get_logger("veredus.push")
 class Pusher:
     """``run`` belongs to one task."""
 
-    def __init__(self, store: Store, account: Id, bus: EventBus, tools: Tools, lock: Path | None) -> None:
-        """``account``: the server's own. ``lock``: a file that keeps other processes out (None: there are
-        none)."""
+    def __init__(self, store: Store, account: Id, bus: EventBus, tools: Tools) -> None:
+        """``account``: the server's own."""
         self._store, self._account, self._bus, self._tools = store, account, bus, tools
-        self._lock = lock
         self._owner = Owner(Slots(_SLOTS, _SLOTS_OF_USER), self._note_changed, self._doom, self._note_lost)
         self._devices: dict[Id, Device] = {}
         # The state of the records that is known; None: nothing was read yet.
@@ -61,13 +61,56 @@ class Pusher:
         self._denied: dict[Id, float] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Push until ``stop``, as soon as no other process does."""
-        while not stop.is_set():
-            with nullcontext(True) if self._lock is None else locked(self._lock) as is_free:
-                if is_free:
-                    await self._push(stop)
-                    return
-            await _pause(stop, TAKE_OVER_S)
+        """Push until ``stop``, while there are subscriptions and no other process does."""
+        hints = self._bus.subscribe(self._receive)
+        stopping = asyncio.create_task(stop.wait())
+        stopping.add_done_callback(lambda _: self._wake.set())
+        try:
+            await hints.add(self._account)
+            while not stop.is_set():
+                self._wake.clear()
+                try:
+                    await self._drop_keys()
+                    if await self._is_needed():
+                        await self._push_alone(stop)
+                except Unavailable as error:
+                    log.warning("web push waits", error=str(error))
+                except LeaseLost:
+                    log.warning("web push stopped here: the lease was lost")
+                await _pause(self._wake, TAKE_OVER_S)
+        finally:
+            stopping.cancel()
+            await hints.close()
+
+    async def _is_needed(self) -> bool:
+        """Whether there is a subscription."""
+        async with self._store.read(self._account) as snapshot:
+            if await snapshot.count(records.TYPE):
+                return True
+            self._state = await snapshot.state(records.TYPE)
+        return False
+
+    async def _drop_keys(self) -> None:
+        """Now and then; any process may do it at any time."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._keys_seen_at + _KEYS_INTERVAL_S:
+            self._keys_seen_at = now
+            await self._tools.vapid.drop_unused()
+
+    async def _push_alone(self, stop: asyncio.Event) -> None:
+        """As long as there are subscriptions; not at all while another process does it."""
+        async with hold_if_free(self._store, LEASE) as lease:
+            if lease is None:
+                return
+            try:
+                await self._push(stop, lease)
+                await self._close(lease)
+            except BaseException:
+                await self._abandon()
+                self._state = None  # others push now: then only what is stored counts
+                raise
+            finally:
+                self._unsaved.clear()
 
     def counts(self) -> PushCounts:
         devices = self._devices.values()
@@ -78,36 +121,28 @@ class Pusher:
             waiting=sum(device.is_waiting() for device in devices),
         )
 
-    async def _push(self, stop: asyncio.Event) -> None:
-        hints = self._bus.subscribe(self._receive)
-        stopping = asyncio.create_task(stop.wait())
-        stopping.add_done_callback(lambda _: self._wake.set())
-        try:
-            await hints.add(self._account)
-            while not stop.is_set():
-                self._wake.clear()
-                await self._round()
-                await _pause(self._wake, INTERVAL_S)
-        finally:
-            stopping.cancel()
-            await hints.close()
-            await self._close()
+    async def _push(self, stop: asyncio.Event, lease: Lease) -> None:
+        while not stop.is_set():
+            self._wake.clear()
+            if await self._round(lease) and not self._devices:
+                return
+            await _pause(self._wake, INTERVAL_S)
 
-    async def _round(self) -> None:
-        """One look at everything; what cannot be done now is tried again with the next."""
+    async def _round(self, lease: Lease) -> bool:
+        """One look at everything; False: what could not be done now is tried again with the next."""
         try:
-            await self._look()
+            await self._look(lease)
             await self._join_lost()
             self._find_over()
-            await self._destroy_doomed()
+            await self._destroy_doomed(lease)
             now = asyncio.get_running_loop().time()
             if now >= self._saved_at + INTERVAL_S:
-                await self._save()
-            if now >= self._keys_seen_at + _KEYS_INTERVAL_S:
-                self._keys_seen_at = now
-                await self._tools.vapid.drop_unused()
+                await self._save(lease)
+            await self._drop_keys()
         except Unavailable as error:
             log.warning("web push waits", error=str(error))
+            return False
+        return True
 
     def _receive(self, hint: Hint | None) -> None:
         if hint is None or records.TYPE in hint.states:
@@ -115,7 +150,7 @@ class Pusher:
 
     # ------------------------------------------------------------ subscriptions
 
-    async def _look(self) -> None:
+    async def _look(self, lease: Lease) -> None:
         """Follow the records: new ones, changed ones, those that are gone."""
         while True:
             async with self._store.read(self._account) as snapshot:
@@ -135,12 +170,23 @@ class Pusher:
                 gone = changes.destroyed
             for id in gone:
                 self._forget(id)
+            new = set() if changes is None else set(changes.created) - progress.keys()
+            await self._begin(new, lease)
             for number, record in enumerate(found, 1):
                 if number % _AT_ONCE == 0:
                     await asyncio.sleep(0)
-                is_new = changes is not None and record.id in changes.created
+                is_new = record.id in new
                 self._add(record, progress.get(record.id, None if is_new else Progress(id=record.id)))
             self._state = state if changes is None else changes.new_state
+
+    async def _begin(self, ids: Collection[Id], lease: Lease) -> None:
+        """Store that these are no longer new, before anything is sent to them.
+
+        Whoever finds a subscription without progress knows by that that its URL was never told anything.
+        """
+        if ids:
+            async with self._store.write(self._account, lease) as tx:
+                await records.save_progress(tx, [Progress(id=id) for id in ids])
 
     def _add(self, record: Record, progress: Progress | None) -> None:
         device = self._devices.get(record.id)
@@ -185,11 +231,11 @@ class Pusher:
             if reason is not None:
                 self._doom(id, reason)
 
-    async def _destroy_doomed(self) -> None:
+    async def _destroy_doomed(self, lease: Lease) -> None:
         if not self._doomed:
             return
         doomed = dict(self._doomed)
-        async with self._store.write(self._account) as tx:
+        async with self._store.write(self._account, lease) as tx:
             for id in doomed:
                 await records.destroy(tx, id)
         for id, reason in doomed.items():
@@ -213,19 +259,19 @@ class Pusher:
 
     # ------------------------------------------------------------ storing
 
-    async def _save(self) -> None:
+    async def _save(self, lease: Lease) -> None:
         self._saved_at = asyncio.get_running_loop().time()
         if not self._unsaved:
             return
         unsaved, self._unsaved = self._unsaved, {}
         try:
-            async with self._store.write(self._account) as tx:
+            async with self._store.write(self._account, lease) as tx:
                 await records.save_progress(tx, list(unsaved.values()))
         except Unavailable:
             self._unsaved = unsaved | self._unsaved
             raise
 
-    async def _close(self) -> None:
+    async def _close(self, lease: Lease) -> None:
         """Requests under way have a moment to end, so that they need not be sent again."""
         devices = self._devices.values()
         for device in devices:
@@ -233,19 +279,24 @@ class Pusher:
         under_way = [task for device in devices for task in device.under_way()]
         if under_way:
             await asyncio.wait(under_way, timeout=LAST_MOMENT_S)
-        for device in devices:
-            device.close()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        await self._abandon()
         try:
-            await self._save()
+            await self._save(lease)
         except Unavailable as error:
             log.warning("progress of web push not stored: some will be sent twice", error=str(error))
-        self._devices.clear()
+
+    async def _abandon(self) -> None:
+        """Cut off what is under way: another may be sending it already."""
+        under_way = [task for device in self._devices.values() for task in device.under_way()]
+        for id in list(self._devices):
+            self._devices.pop(id).close()
+        for kept in (self._lost, self._denied, self._doomed):
+            kept.clear()
+        await asyncio.gather(*under_way, return_exceptions=True)
 
 
 async def _pause(event: asyncio.Event, timeout_s: float) -> None:
     """Until the event, but no longer."""
-    try:
-        await asyncio.wait_for(event.wait(), timeout_s)
-    except TimeoutError:
-        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()

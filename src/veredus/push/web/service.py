@@ -33,7 +33,7 @@ class Sending(Struct, frozen=True):
 class WebPush(Struct):
     """``run`` belongs to one task; the rest may be asked at any time.
 
-    ``account``: the server's own. ``lock``: as of Pusher, which ``run`` makes.
+    ``account``: the server's own. ``pusher``: made by ``run``.
     """
 
     store: Store
@@ -44,7 +44,6 @@ class WebPush(Struct):
     emails: NewEmails
     clock: Clock
     sending: Sending
-    lock: Path | None
     pusher: "Pusher | None" = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -54,7 +53,7 @@ class WebPush(Struct):
 
         async with self._sender() as sender:
             tools = Tools(self.hub, sender, self.vapid, self.emails, self.clock)
-            self.pusher = Pusher(self.store, self.account, self.bus, tools, self.lock)
+            self.pusher = Pusher(self.store, self.account, self.bus, tools)
             await self.pusher.run(stop)
 
     @asynccontextmanager

@@ -1,0 +1,393 @@
+"""Writing one account of a PostgreSQL database, whose row is locked from the first statement on.
+
+What is written waits in memory until it is asked for by a selection, or until the end: then it is one
+statement, and the commit another.
+"""
+
+from collections.abc import Collection, Mapping, Sequence, Set
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from veredus.conditions import EVERYTHING, Condition, Order
+from veredus.ports import Changes, Hint, Kind, Lease, LeaseLost, Transaction, Unavailable
+from veredus.store import projection
+from veredus.store.coalesce import Entry
+from veredus.store.postgres.batch import Batch, Writing, log_entries
+from veredus.store.postgres.link import Link
+from veredus.store.postgres.pool import IDLE_MS
+from veredus.store.postgres.reads import Opened, Parts, Reads, States, decode_states
+from veredus.store.postgres.schema import Layout
+from veredus.store.postgres.values import key
+from veredus.wire.types import BlobId, Id, JsonObject
+
+# The number of the transaction is taken behind the lock, so that later writers have higher ones.
+_LOCK = f"""
+SELECT a, modseq, states, arrivals, writer, pg_current_xact_id()::text::bigint,
+  set_config('idle_in_transaction_session_timeout', '{IDLE_MS}', true)
+FROM account WHERE id = $1 FOR UPDATE
+"""
+_CREATE = "INSERT INTO account(id) VALUES($1) ON CONFLICT DO NOTHING"
+# Kept until the end: whoever takes the lease over waits for that (``leases``).
+_FENCE = """
+SELECT 1 FROM lease WHERE name = $1 AND holder = $2 AND token = $3 AND until > clock_timestamp() FOR KEY SHARE
+"""
+# Of a writer that began before another one and got the lock after it.
+_ATTEMPTS = 10
+
+
+class _Held(Struct):
+    """A record as the database has it. ``parts``: without the cold one unless that was read."""
+
+    rid: int
+    has_texts: bool
+    parts: Parts
+
+
+class _Pending(Struct):
+    """What is to become of a record: ``record`` as a whole, or only its ``live`` part, or nothing.
+
+    ``held``: as the database has it, None: it has not.
+    """
+
+    held: _Held | None
+    record: JsonObject | None = None
+    live: JsonObject | None = None
+    # Of ``live``: what has changed.
+    names: frozenset[str] = frozenset()
+    texts: Mapping[str, str] | None = None
+
+    @property
+    def is_gone(self) -> bool:
+        return self.record is None and self.live is None
+
+
+def _names(names: frozenset[str] | None) -> str | None:
+    return None if names is None else msgspec.json.encode(sorted(names)).decode()
+
+
+class Writes(Reads):
+    """A Transaction; ``begin`` comes first, ``finish`` last."""
+
+    _lease: Lease | None
+
+    def __init__(self, link: Link, layouts: Mapping[str, Layout], id: Id, now: datetime) -> None:
+        super().__init__(link, layouts, id, None)
+        self._at = int(now.timestamp())
+        self._rows_held: dict[tuple[str, Id], _Held] = {}
+        self._pending: dict[str, dict[Id, _Pending]] = {}
+        self._entries_waiting: list[Entry] = []
+        # The waiting entry of (type, id) that a further update may join.
+        self._joinable: dict[tuple[str, Id], Entry] = {}
+        self._new_states: dict[str, int] = {}
+        self._wrote = False
+
+    async def begin(self, lease: Lease | None) -> None:
+        """Lock the account, which is made if there is none. Raises LeaseLost."""
+        for _ in range(_ATTEMPTS):
+            rows = await self._link.first(_LOCK, (self._id,))
+            if not rows:
+                await self._link.fetch(_CREATE, (self._id,))
+                rows = await self._link.fetch(_LOCK, (self._id,))
+            account, modseq, states, self._arrivals, before, self.writer, _ = rows[0]
+            if before < self.writer:
+                break
+            # Such a change would come before its predecessor in the feed.
+            self._link.close()
+        else:
+            raise Unavailable(f"account {self._id} is written too often")
+        self._opened = Opened(account, modseq, decode_states(states), {})
+        self._a, self._before = account, modseq
+        self._lease = lease
+        await self._check_lease()
+
+    async def _check_lease(self) -> None:
+        lease = self._lease
+        if lease and not await self._link.fetch(_FENCE, (lease.name, lease.holder, lease.token)):
+            raise LeaseLost(f"{lease.name} is no longer held by {lease.holder}")
+
+    @property
+    def _seen(self) -> Opened:
+        assert self._opened is not None
+        return self._opened
+
+    # ------------------------------------------------------------ reading its own writes
+
+    async def _objects(
+        self, layout: Layout, ids: Sequence[Id] | None, names: Collection[str] | None
+    ) -> dict[Id, bytes]:
+        pending = self._pending.get(layout.name)
+        if not pending:
+            return await super()._objects(layout, ids, names)
+        if ids is None:
+            await self._write_records()
+            return await super()._objects(layout, ids, names)
+        stored = [id for id in ids if id not in pending]
+        found = await super()._objects(layout, stored, names) if stored else {}
+        for id in ids:
+            if id in pending and not pending[id].is_gone:
+                found[id] = await self._joined(layout, pending[id])
+        return {id: found[id] for id in dict.fromkeys(ids) if id in found}
+
+    async def _joined(self, layout: Layout, pending: _Pending) -> bytes:
+        if pending.record is not None:
+            return msgspec.json.encode(pending.record)
+        assert pending.live is not None
+        assert pending.held is not None
+        held = await self._with_cold(layout, pending.live["id"], pending.held)
+        return Parts(msgspec.json.encode(pending.live), held.parts.fixed, held.parts.cold).joined()
+
+    async def _rows(self, layout: Layout, wanted: Set[str], ids: list[Id] | None) -> dict[Id, bytes]:
+        """Everything of a row is kept: what is read here is mostly written next."""
+        columns, join = "r.id, r.rid, r.texts, r.live, r.fixed", ""
+        if "cold" in wanted and layout.cold:
+            columns += ", c.json"
+            join = f" LEFT JOIN {layout.cold} c ON c.a = r.a AND c.rid = r.rid"
+        source = f"SELECT {columns} FROM {layout.records} r{join} WHERE r.a = $1"
+        if ids is None:
+            rows = await self._link.fetch(f"{source} ORDER BY r.rid", (self._a,))
+        else:
+            rows = await self._link.fetch(f"{source} AND r.id = ANY($2::text[])", (self._a, ids))
+        found = {}
+        for id, rid, has_texts, *parts in rows:
+            held = self._rows_held[layout.name, id] = _Held(rid, has_texts, Parts(*parts))
+            found[id] = held.parts.joined()
+        return found
+
+    async def _held(self, layout: Layout, id: Id) -> _Held | None:
+        """The stored record, without its cold part if that is all the same."""
+        held = self._rows_held.get((layout.name, id))
+        if held is None:
+            await self._rows(layout, {"fixed", "cold"}, [id])
+            held = self._rows_held.get((layout.name, id))
+        return held
+
+    async def _with_cold(self, layout: Layout, id: Id, held: _Held) -> _Held:
+        if layout.cold is None or held.parts.cold is not None:
+            return held
+        await self._rows(layout, {"fixed", "cold"}, [id])
+        return self._rows_held[layout.name, id]
+
+    async def select(
+        self,
+        type: str,
+        where: Condition = EVERYTHING,
+        order: Sequence[Order] = (),
+        *,
+        limit: int | None = None,
+        offset: int = 0,
+        distinct: str | None = None,
+    ) -> list[Id]:
+        await self._write_records()
+        return await super().select(type, where, order, limit=limit, offset=offset, distinct=distinct)
+
+    async def count(self, type: str, where: Condition = EVERYTHING, *, distinct: str | None = None) -> int:
+        await self._write_records()
+        return await super().count(type, where, distinct=distinct)
+
+    async def owns_blob(self, ids: Collection[BlobId]) -> set[BlobId]:
+        await self._write_records()
+        return await super().owns_blob(ids)
+
+    async def state(self, type: str) -> int:
+        """A state that is asked for may be given out, so what follows is logged behind it."""
+        self._number_entries()
+        return await super().state(type)
+
+    async def states(self) -> Mapping[str, int]:
+        self._number_entries()
+        return await super().states()
+
+    async def changes(self, type: str, since: int, limit: int) -> Changes | None:
+        await self._write(with_log=True)
+        return await super().changes(type, since, limit)
+
+    # ------------------------------------------------------------ records
+
+    async def put(self, type: str, record: JsonObject, texts: Mapping[str, str] | None = None) -> None:
+        layout, id = self._layouts[type], record["id"]
+        pending = self._of(type).get(id)
+        if pending is not None and pending.is_gone:
+            # The row of the old one must be out of the way.
+            await self._write_records()
+            pending = None
+        held = pending.held if pending is not None else await self._held(layout, id)
+        if held is not None:
+            await self._check_order(layout, held, record)
+        is_new = held is None and pending is None
+        if texts is None and pending is not None:
+            texts = pending.texts
+        self._of(type)[id] = _Pending(held, dict(record), texts=texts)
+        self._log(layout, id, "created" if is_new else "updated", None)
+
+    async def _check_order(self, layout: Layout, held: _Held, record: JsonObject) -> None:
+        name = layout.table.order
+        if name and msgspec.json.decode(held.parts.joined()).get(name) != record.get(name):
+            raise ValueError(f"{layout.name}.{name} never changes")
+
+    def _of(self, type: str) -> dict[Id, _Pending]:
+        return self._pending.setdefault(type, {})
+
+    async def update(self, type: str, id: Id, properties: JsonObject) -> None:
+        layout = self._layouts[type]
+        if layout.table.order in properties:
+            raise ValueError(f"{type}.{layout.table.order} never changes")
+        names = frozenset(properties)
+        pending = await self._pending_of(layout, id)
+        if pending.record is None and not names <= layout.simple:
+            assert pending.held is not None
+            whole = msgspec.json.decode(await self._joined(layout, pending))
+            pending.record, pending.live = whole, None
+        if pending.record is not None:
+            pending.record |= properties
+        else:
+            assert pending.live is not None
+            pending.live |= properties
+            pending.names |= names
+        self._of(type)[id] = pending
+        self._log(layout, id, "updated", names)
+
+    async def _pending_of(self, layout: Layout, id: Id) -> _Pending:
+        """What is written of a record that exists (else KeyError)."""
+        pending = self._of(layout.name).get(id)
+        if pending is None:
+            held = await self._held(layout, id)
+            if held is None:
+                raise KeyError(id)
+            return _Pending(held, live=msgspec.json.decode(held.parts.live))
+        if pending.is_gone:
+            raise KeyError(id)
+        return pending
+
+    async def delete(self, type: str, id: Id) -> None:
+        layout = self._layouts[type]
+        held = (await self._pending_of(layout, id)).held
+        if held is None:
+            del self._of(type)[id]
+        else:
+            self._of(type)[id] = _Pending(await self._with_cold(layout, id, held))
+        self._log(layout, id, "destroyed", None)
+
+    # ------------------------------------------------------------ log
+
+    def _log(self, layout: Layout, id: Id, kind: Kind, names: frozenset[str] | None) -> None:
+        """A further update of a record joins its first entry: nobody saw the state between."""
+        if not layout.table.logged:
+            return
+        entry = self._joinable.get((layout.name, id))
+        if kind == "updated" and entry is not None:
+            if entry.kind == "updated":
+                entry.names = entry.names | names if entry.names is not None and names is not None else None
+            return
+        self._seen.modseq += 1
+        entry = Entry(layout.name, id, kind, self._seen.modseq, names)
+        self._entries_waiting.append(entry)
+        if kind == "destroyed":
+            self._joinable.pop((layout.name, id), None)
+        else:
+            self._joinable[layout.name, id] = entry
+
+    def _number_entries(self) -> None:
+        """Give the types their states; no update joins an entry that counts in one."""
+        self._joinable.clear()
+        for entry in self._entries_waiting:
+            creations = self._layouts[entry.type].table.creations
+            self._new_states[entry.type] = entry.modseq
+            if creations is not None and entry.kind == "created":
+                self._new_states[creations] = entry.modseq
+        states: States = self._seen.states
+        for type, state in self._new_states.items():
+            states[type] = (state, states.get(type, (0, 0))[1])
+
+    def hint(self) -> Hint | None:
+        """What to tell once all of it is committed; None: nothing was logged."""
+        return Hint(self._id, self._before, self._new_states) if self._new_states else None
+
+    # ------------------------------------------------------------ writing
+
+    async def _write_records(self) -> None:
+        await self._write(with_log=False)
+
+    async def _write(self, *, with_log: bool) -> None:
+        """Everything that waits, in one statement."""
+        batch = Batch(self._a)
+        for type, pending in sorted(self._pending.items()):
+            writing = Writing(self._layouts[type])
+            for id, one in pending.items():
+                await self._add(writing, id, one)
+            writing.into(batch)
+        self._pending.clear()
+        if with_log:
+            self._add_log(batch)
+        statement = batch.statement()
+        if statement is not None:
+            self._wrote = True
+            await self._link.fetch(*statement)
+
+    async def _add(self, writing: Writing, id: Id, pending: _Pending) -> None:
+        layout, held = writing.layout, pending.held
+        if pending.is_gone:
+            assert held is not None
+            self._rows_held.pop((layout.name, id), None)
+            writing.gone(held.rid, msgspec.json.decode(held.parts.joined()))
+            return
+        if pending.live is not None:
+            assert held is not None
+            encoded = msgspec.json.encode(pending.live)
+            before = msgspec.json.decode(held.parts.live)
+            covers = self._covers(layout, held)
+            writing.live(held.rid, before, pending.live, encoded, pending.names, covers)
+            parts = Parts(encoded, held.parts.fixed, held.parts.cold)
+            self._rows_held[layout.name, id] = _Held(held.rid, held.has_texts, parts)
+            return
+        assert pending.record is not None
+        before = None
+        if held is None:
+            self._arrivals += 1
+            held = _Held(layout.rid(pending.record, self._arrivals), False, Parts(b""))
+        else:
+            held = await self._with_cold(layout, id, held)
+            before = msgspec.json.decode(held.parts.joined())
+        encoded_parts = layout.parts(pending.record)
+        has_texts = held.has_texts or pending.texts is not None
+        writing.whole(held.rid, before, pending.record, encoded_parts, has_texts)
+        if pending.texts is not None and layout.txt:
+            writing.texts(held.rid, pending.texts)
+        live, fixed, cold = encoded_parts
+        parts = Parts(live, fixed, cold if layout.cold else None)
+        self._rows_held[layout.name, id] = _Held(held.rid, has_texts, parts)
+
+    def _covers(self, layout: Layout, held: _Held) -> list[bytes | None]:
+        if not layout.covers or not layout.members:
+            return []
+        record = projection.picker(frozenset(layout.covers)).read([held.parts.joined()])[0]
+        return [key(record.get(name)) for name in layout.covers]
+
+    def _add_log(self, batch: Batch) -> None:
+        self._number_entries()
+        waiting, self._entries_waiting = self._entries_waiting, []
+        if waiting:
+            names = [_names(entry.names) for entry in waiting]
+            log_entries(batch, waiting, self._at, self.writer, names)
+        if waiting or batch.statement() is not None:
+            batch.add(
+                f"UPDATE account SET modseq = {batch.bind(self._seen.modseq)},"
+                f" arrivals = {batch.bind(self._arrivals)}, writer = {batch.bind(self.writer)},"
+                f" states = {batch.bind(msgspec.json.encode(self._seen.states).decode())}::text::jsonb"
+                " WHERE a = $1"
+            )
+
+    async def finish(self) -> bool:
+        """Write what waits; whether there is anything to commit. Raises LeaseLost."""
+        await self._write(with_log=True)
+        await self._check_lease()
+        return self._wrote
+
+    @property
+    def last(self) -> tuple[int, int] | None:
+        """Account number and modseq of the last entry of the log; None: nothing was logged."""
+        return (self._a, self._seen.modseq) if self._new_states else None
+
+
+_: type[Transaction] = Writes
