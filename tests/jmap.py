@@ -40,16 +40,16 @@ async def open_server(
 
 
 @asynccontextmanager
-async def storage(store: str, directory: Path) -> AsyncIterator[Storage]:
-    """The settings of an empty store of this kind."""
+async def storage(store: str, directory: Path, kind: str = "app") -> AsyncIterator[Storage]:
+    """The settings of an empty store. ``kind``: of stores that have the same tables."""
     if store != "postgresql":
         yield Storage(url=store)
         return
-    schema = postgres.borrow(directory, "app")
+    schema = postgres.borrow(directory, kind)
     try:
         yield Storage(url=postgres.url(), schema=schema, connections=4)
     finally:
-        await postgres.give_back(directory, "app")
+        await postgres.give_back(directory, kind)
 
 
 async def new_user(app: App, address: str = "alice@example.com") -> "Jmap":

@@ -1,14 +1,15 @@
 """The Todo data type of examples/veredus_todo, and a server that has it: for what mail does not exercise."""
 
 import importlib.util
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from jmap import Jmap
+from jmap import Jmap, storage
 from veredus.app import App, open_app
-from veredus.config.settings import Blobs, Config, Limits, Quota, Storage
+from veredus.config.settings import Blobs, Config, Limits, Quota
 from veredus.schema import DataType
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "veredus_todo"
@@ -33,16 +34,18 @@ async def todo_server(
     store: str, directory: Path, *types: DataType, quota: Quota | None = None, **limits: Any
 ) -> AsyncIterator[App]:
     """A server with these data types (none: Todo) beside ours."""
-    config = Config(
-        hostname="mail.example.com",
-        data_dir=directory,
-        storage=Storage(url=store),
-        blobs=Blobs(url="memory"),
-        limits=Limits(**limits),
-        quota=quota or Quota(),
-    )
-    async with open_app(config, types=types or [TODOS]) as app:
-        yield app
+    kind = "".join(f"{type.name}{zlib.crc32(repr(type.table).encode())}" for type in types or [TODOS]).lower()
+    async with storage(store, directory, kind) as records:
+        config = Config(
+            hostname="mail.example.com",
+            data_dir=directory,
+            storage=records,
+            blobs=Blobs(url="memory"),
+            limits=Limits(**limits),
+            quota=quota or Quota(),
+        )
+        async with open_app(config, types=types or [TODOS]) as app:
+            yield app
 
 
 async def todo_user(app: App, address: str = "alice@example.com") -> Jmap:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from jmap import Jmap
+from jmap import Jmap, storage
 from veredus.app import App, open_app
-from veredus.config.settings import Blobs, Config, Push, Storage
+from veredus.config.settings import Blobs, Config, Push
 from veredus.formats.webpush import decrypt, encode_base64url, new_keys
 from veredus.push import hub
 from veredus.push.web import pace, pusher
@@ -83,15 +83,16 @@ async def push_service() -> AsyncIterator[PushService]:
 @asynccontextmanager
 async def push_app(store: str, directory: Path, **push: Any) -> AsyncIterator[App]:
     """A server without sockets that may push to this machine; ``pushing`` makes it do so."""
-    config = Config(
-        hostname="mail.example.com",
-        data_dir=directory,
-        storage=Storage(url=store),
-        blobs=Blobs(url="memory"),
-        push=Push(**{"allow": ("127.0.0.0/8",), **push}),
-    )
-    async with open_app(config, types=[]) as app:
-        yield app
+    async with storage(store, directory) as records:
+        config = Config(
+            hostname="mail.example.com",
+            data_dir=directory,
+            storage=records,
+            blobs=Blobs(url="memory"),
+            push=Push(**{"allow": ("127.0.0.0/8",), **push}),
+        )
+        async with open_app(config, types=[]) as app:
+            yield app
 
 
 @asynccontextmanager

@@ -96,7 +96,7 @@ def test_nothing_is_overwritten_and_no_half_backup_restored(run: Runner) -> None
     Path("b/backup.json").unlink()
     for verb in ("verify", "restore"):
         assert "was not finished" in run("backup", verb, "b", "--data-dir", "new").err
-    Path("b/backup.json").write_text('{"format": 2}')
+    Path("b/backup.json").write_text('{"format": 3}')
     assert "another version" in run("backup", "verify", "b").err
 
 

@@ -13,7 +13,8 @@ from cluster.world import BLOBS, BUS, DB, World
 
 # Long enough for leases and transactions to run out, now and then.
 _PAUSES_S = (1.0, 3.0, 8.0, 20.0)
-_JUMPS_S = (-86_400.0 * 2, -3600.0, -30.0, -1.0, 1.0, 30.0, 3600.0, 86_400.0 * 3)
+_DAY_S = 86_400.0
+_JUMPS_S = (-2 * _DAY_S, -3600.0, -30.0, -1.0, 1.0, 30.0, 3600.0, 3 * _DAY_S)
 
 
 class Fault(Struct, frozen=True):
@@ -32,21 +33,25 @@ class Fault(Struct, frozen=True):
 
 NODE_KINDS = ("kill_node", "stop_node", "pause_node", "jump_clock", "slow")
 BUS_KINDS = ("cut_bus", "kill_bus")
-DATABASE_KINDS = ("restart_db", "kill_db", "cut_db", "cut_blobs", "slow_backend")
+DATABASE_KINDS = ("restart_db", "kill_db", "cut_db", "cut_blobs", "slow_backend", "collect")
 ALL_KINDS = (*NODE_KINDS, *BUS_KINDS, *DATABASE_KINDS)
 
 
 def plan(seed: int, seconds: float, nodes: list[str], kinds: tuple[str, ...]) -> list[Fault]:
     """Every kind once, then again, in an order of chance, until the time is up; some at the same time."""
+    if not kinds:
+        return []
     chance = random.Random(f"{seed} faults")
     least = seconds / len(kinds)
     gap = min(max(least * 0.9, 0.8), 4.0)
     made: list[Fault] = []
     at = 1.0
     while at < seconds:
+        is_first = not made
         for kind in chance.sample(kinds, len(kinds)):
-            if at < seconds:
-                made.append(_fault(chance, kind, at, nodes, seconds - at))
+            if at < seconds or is_first:
+                begin = min(at, seconds * 0.95)
+                made.append(_fault(chance, kind, begin, nodes, seconds - begin))
             at += gap * chance.uniform(0.4, 1.4)
     return made
 
@@ -62,6 +67,8 @@ def _fault(chance: random.Random, kind: str, at: float, nodes: list[str], left: 
     elif kind in ("slow", "slow_backend"):
         amount, lasts = chance.uniform(5, 60), chance.uniform(1, 4)
         targets = targets if kind == "slow" else (chance.choice((DB, BUS, BLOBS)),)
+    elif kind == "collect":
+        amount, lasts = chance.uniform(1.5, 6) * _DAY_S, chance.uniform(0, 2)
     elif kind in ("cut_bus", "cut_db", "cut_blobs"):
         targets = tuple(chance.sample(nodes, chance.randint(1, len(nodes))))
     elif kind in ("kill_bus", "restart_db", "kill_db"):
@@ -130,6 +137,11 @@ class Faults:
         yield
         node.set_clock(0)
 
+    @asynccontextmanager
+    async def _collect(self, fault: Fault) -> AsyncIterator[None]:
+        await self._world.node(fault.targets[0]).collect(fault.amount, fault.lasts)
+        yield
+
     # -------------------------------------------------------------- network
 
     @asynccontextmanager
@@ -191,6 +203,6 @@ class Faults:
 
 def _turn(kind: str) -> str:
     """What must not be done to one host at the same time."""
-    if kind.startswith("cut"):
+    if kind.startswith("cut") or kind == "collect":
         return kind
     return "link" if kind.startswith("slow") else "clock" if kind == "jump_clock" else "process"

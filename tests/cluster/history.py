@@ -27,7 +27,8 @@ class Part(Struct, frozen=True):
 class Write(Struct, frozen=True):
     """One attempt to change records of one type, all in one transaction, sent once.
 
-    ``old``, ``new``: the states that the answer gave; None: it gave none (LMTP, or no answer).
+    ``old``, ``new``: the states that the answer gave; None: it gave none (LMTP, or no answer). ``is_whole``: no
+    part could be refused without the others, unless its record was gone.
     """
 
     account: str
@@ -41,6 +42,7 @@ class Write(Struct, frozen=True):
     old: int | None = None
     new: int | None = None
     if_in_state: int | None = None
+    is_whole: bool = True
 
 
 class Seen(Struct, frozen=True):

@@ -245,7 +245,8 @@ def _is_after(deed: Deed, other: Deed) -> bool:
 
 def _torn(deeds: list[Deed], lines: dict[str, Timeline]) -> Iterator[Violation]:
     """Of a write that was not answered all parts are there, or none."""
-    if len(deeds) < 2 or deeds[0].write.outcome != "unknown" or deeds[0].part.verb == "destroy":
+    write = deeds[0].write
+    if write.outcome != "unknown" or not write.is_whole or deeds[0].part.verb == "destroy":
         return
     seen = [deed for deed in deeds if deed.hi is not None]
     for deed in deeds:

@@ -1,8 +1,10 @@
 """One round: a cluster, its clients, its faults, and the checker. A process of its own (``run`` starts it)."""
 
 import asyncio
+import contextlib
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,6 +23,8 @@ from cluster.subscribers import Subscriber
 from cluster.world import World
 
 REPORT = "report.json"
+# Calls that were answered.
+_LEAST = 200
 
 
 class Options(Struct, frozen=True):
@@ -90,6 +94,7 @@ async def run(options: Options, directory: Path, say: Callable[[str], None]) -> 
         *_distinct(shared.troubles),
         *_distinct(logged),
     ]
+    shared.counts |= _waits_ms(shared.history)
     shared.counts |= {"told": len(shared.history.told), "fenced": len(shared.history.fenced)}
     shared.counts |= {"writes": len(shared.history.writes), "copies": len(shared.history.copies)}
     shared.counts |= {"deltas": len(shared.history.deltas), "splices": len(shared.history.splices)}
@@ -109,7 +114,7 @@ async def _accounts(world: World, count: int) -> list[Account]:
 
 async def _begin(world: World, accounts: list[Account], shared: Shared, seed: int) -> None:
     """What is there already, as if somebody had written it."""
-    reader = Client("begin", seed, world.nodes, accounts, shared)
+    reader = Client("begin", seed, world.nodes, accounts, shared, patient=True)
     for account in accounts:
         now = time.monotonic()
         copies = await reader.read(account, world.nodes[0])
@@ -152,11 +157,10 @@ async def _history(
     world: World, accounts: list[Account], shared: Shared, options: Options, faults: Faults
 ) -> None:
     """Clients at work, while faults come and go."""
-    kinds = (
-        options.kinds
-        if world.has_database
-        else tuple(kind for kind in options.kinds if kind not in DATABASE_KINDS)
-    )
+    missing = () if world.has_database else DATABASE_KINDS
+    missing += () if world.has_clocks else ("jump_clock",)
+    kinds = tuple(kind for kind in options.kinds if kind not in missing)
+    shared.blobs_may_go = "collect" in kinds
     schedule = plan(options.seed, options.seconds, [node.name for node in world.nodes], kinds)
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
@@ -165,8 +169,36 @@ async def _history(
             tasks.create_task(client.run(stop, options.pause_s))
         try:
             await faults.run(schedule)
+            # On a busy machine little is done in the time of the faults; there is to be something to judge.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(options.seconds):
+                    while shared.counts.get("answered", 0) < _LEAST:
+                        await asyncio.sleep(0.1)
         finally:
             stop.set()
+
+
+def _waits_ms(history: History) -> dict[str, int]:
+    """How long it took from the answer to a write until push told of it, with whatever failed meanwhile."""
+    told: dict[tuple[str, str], list[tuple[float, int]]] = defaultdict(list)
+    for event in history.told:
+        if event.type == "Email":
+            told[event.subscriber, event.account].append((event.at, event.state))
+    waits: list[float] = []
+    for write in history.writes:
+        if write.type == "Email" and write.new is not None:
+            for (_, account), events in told.items():
+                at = next((at for at, state in events if state >= (write.new or 0)), None)
+                if account == write.account and at is not None:
+                    waits.append(max(at - write.ended, 0.0))
+    if not waits:
+        return {}
+    waits.sort()
+    return {
+        "ms to push, half": int(waits[len(waits) // 2] * 1000),
+        "ms to push, all but 1 %": int(waits[len(waits) * 99 // 100] * 1000),
+        "ms to push, all": int(waits[-1] * 1000),
+    }
 
 
 def _distinct(lines: list[str]) -> list[str]:

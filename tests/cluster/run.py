@@ -13,6 +13,7 @@ import msgspec
 from msgspec import structs
 
 from cluster.faults import ALL_KINDS
+from cluster.network import why_not
 from cluster.round import REPORT, Options, Report
 
 _ROOT = Path(__file__).parent.parent.parent
@@ -59,6 +60,12 @@ def main() -> int:
     args = parser.parse_args()
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(10**6)
     kinds = tuple(args.kinds.split(","))
+    if unknown := set(kinds) - {*ALL_KINDS}:
+        parser.error(f"no such fault: {', '.join(sorted(unknown))}")
+    if args.keep and args.keep.exists():
+        parser.error(f"{args.keep} exists already")
+    if problem := why_not():
+        sys.exit(problem)
     options = Options(seed, seconds=args.seconds, clients=args.clients, sqlite=args.sqlite, kinds=kinds)
     end = time.monotonic() + args.minutes * 60
     bad: list[int] = []

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +13,10 @@ from cluster.node import LMTP_PORT, Node
 from e2e.clients import MailClient, Refused
 from jmap import USING
 
-# Longer than every fault but the longest pauses: a slow answer is an answer.
-ANSWER_S = 8.0
+# Longer than every fault but the longest pauses: a slow answer is an answer. Some clients wait for less, so that
+# they do not know of what was done.
+_PATIENT_S = 8.0
+_ANSWER_S = (0.05, 0.3, 1.0, _PATIENT_S, _PATIENT_S, _PATIENT_S, _PATIENT_S, _PATIENT_S)
 _CONNECT_S = 1.5
 
 
@@ -43,10 +46,17 @@ class Account(Struct):
 class Speaker:
     """One client's connections; any node will do for any call. ``troubles``: answers that no fault excuses."""
 
-    def __init__(self, troubles: list[str]) -> None:
-        self.troubles = troubles
-        timeout = aiohttp.ClientTimeout(total=ANSWER_S, sock_connect=_CONNECT_S)
-        self._http = aiohttp.ClientSession(timeout=timeout, trust_env=False)
+    def __init__(self, troubles: list[str], chance: random.Random | None = None) -> None:
+        """``chance``: for how long each answer is waited for; None: always long."""
+        self.troubles, self._chance = troubles, chance
+        self._http = aiohttp.ClientSession(trust_env=False)
+
+    def _timeout(self) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(total=self._patience_s, sock_connect=_CONNECT_S)
+
+    @property
+    def _patience_s(self) -> float:
+        return self._chance.choice(_ANSWER_S) if self._chance else _PATIENT_S
 
     async def close(self) -> None:
         await self._http.close()
@@ -90,7 +100,9 @@ class Speaker:
         else:
             body = json.dumps(body).encode()
         try:
-            async with self._http.post(node.url + path, data=body, headers=headers) as answer:
+            async with self._http.post(
+                node.url + path, data=body, headers=headers, timeout=self._timeout()
+            ) as answer:
                 text = await answer.text()
                 if answer.status >= 500:
                     if answer.status != 503:
@@ -114,7 +126,7 @@ class Speaker:
         except (OSError, TimeoutError, IndexError) as error:
             raise NotDone(f"no connection: {error}") from None
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(self._patience_s):
                 await lmtp.reply()
                 await lmtp.say("LHLO tests")
                 [reply] = await lmtp.send(message, recipient)

@@ -17,6 +17,8 @@ from cluster.speaker import Account
 
 _CONNECT_S = 1.5
 _AGAIN_S = 0.2
+# After so long a stream is cut by its client.
+_LIVES_S = (0.5, 2.0, 8.0, 30.0)
 
 
 class Subscriber:
@@ -46,9 +48,9 @@ class Subscriber:
             while True:
                 node = self._chance.choice(self._nodes)
                 with contextlib.suppress(aiohttp.ClientError, TimeoutError, ConnectionError, ValueError):
-                    await (
-                        self._events(http, node) if self._over == "eventsource" else self._socket(http, node)
-                    )
+                    stream = self._events if self._over == "eventsource" else self._socket
+                    async with asyncio.timeout(self._chance.choice(_LIVES_S)):
+                        await stream(http, node)
                 self._shared.count("streams that ended")
                 await asyncio.sleep(self._chance.uniform(_AGAIN_S, 2 * _AGAIN_S))
 

@@ -108,6 +108,9 @@ RIGHT: dict[str, Callable[[], History]] = {
         write(4, swap("y", "s3", seen=False), old=4, new=5),
         copy(9, 5, seen("x", "s1", "s2", seen=True), seen("y", "s3", seen=False)),
     ),
+    "a part of an unanswered write that may have been refused": lambda: history(
+        replace(CREATED, outcome="unknown", old=None, new=None, is_whole=False), copy(2, 1, Y)
+    ),
     "an unanswered destroy that happened": lambda: history(
         CREATED, write(2, destroy("y"), outcome="unknown"), AT_2, copy(9, 3, seen("x", "s1", seen=False))
     ),

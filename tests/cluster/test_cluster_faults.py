@@ -18,7 +18,7 @@ from cluster.run import one_round
 # Read here: the settings of the machine are taken away from the tests themselves. Under CI always the same.
 _CHOSEN = 3 if os.environ.get("CI") else random.SystemRandom().randrange(10**6)
 SEED = int(os.environ.get("VEREDUS_FAULT_SEED", _CHOSEN))
-SECONDS = float(os.environ.get("VEREDUS_FAULT_SECONDS", "14"))
+SECONDS = float(os.environ.get("VEREDUS_FAULT_SECONDS", "12"))
 # The machine may be busy with other tests; some faults take as long as the cluster needs to recover.
 _TIMEOUT_S = 240 + 4 * SECONDS
 
@@ -35,13 +35,14 @@ def test_a_cluster_keeps_its_promises_whatever_fails(tmp_path: Path) -> None:
     assert set(report.faults) == set(ALL_KINDS)
     assert report.counts["answered"] > 50, "hardly anything was done meanwhile"
     assert report.counts["told"] > 50
+    assert report.counts["streams that ended"] > 5
     assert report.counts["fenced"] > 5
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(30))
 def test_a_plan_follows_from_its_seed_and_has_faults_of_every_kind(seed: int) -> None:
     nodes = ["n1", "n2", "n3"]
-    faults = plan(seed, 14.0, nodes, ALL_KINDS)
-    assert faults == plan(seed, 14.0, nodes, ALL_KINDS)
-    assert faults != plan(seed + 1, 14.0, nodes, ALL_KINDS)
+    faults = plan(seed, 12.0, nodes, ALL_KINDS)
+    assert faults == plan(seed, 12.0, nodes, ALL_KINDS)
+    assert faults != plan(seed + 1, 12.0, nodes, ALL_KINDS)
     assert {fault.kind for fault in faults} == set(ALL_KINDS)

@@ -28,6 +28,7 @@ class World:
     def __init__(self, directory: Path, network: Network, nodes: list[Node], *, has_database: bool) -> None:
         self.directory, self.network, self.nodes = directory, network, nodes
         self.has_database = has_database
+        self.has_clocks = True
         self.database: PostgresServer | None = None
         # PostgreSQL ends with the thread that started it.
         self._thread = ThreadPoolExecutor(1)
@@ -43,6 +44,7 @@ class World:
             # Threads that run already stay where they were: outside.
             asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
             world = cls(directory, network, [], has_database=not sqlite)
+            world.has_clocks = clock is not None
             try:
                 url = await world._start_database()
                 await world.start_bus()

@@ -262,9 +262,9 @@ async def test_what_was_put_again_is_spared(store: BlobStore, clock: Hand, size:
 
 async def test_a_put_that_meets_a_delete_is_not_lost(store: BlobStore, clock: Hand) -> None:
     """Whichever comes first, and however often: who was told that it is stored can read it."""
-    data = [sample(100 + n) for n in range(30)]
+    data = [sample(100 + n) for n in range(20)]
     ids = [(await store.put(one, max_size=MAX)).id for one in data]
-    for _ in range(4):
+    for _ in range(3):
         clock.time += timedelta(days=2)
 
         async def renew(one: bytes, turn: int) -> None:

@@ -310,7 +310,7 @@ async def test_a_late_purge_leaves_a_newer_copy(s3: S3Server, store: S3Blobs, cl
 
 # ------------------------------------------------------------------ memory
 
-# A process that puts and reads 100 MB and prints how much its memory grew, in kB.
+# A process that puts and reads 80 MiB and prints how much its memory grew, in kB.
 LARGE = """
 import asyncio, json, resource, sys
 from veredus.blob.s3 import S3Blobs
@@ -327,9 +327,9 @@ async def work(store, size):
 
 async def main():
     store = await S3Blobs.at(S3Settings(**json.loads(sys.argv[1])))
-    await work(store, 20 * 2**20)
+    await work(store, 16 * 2**20)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    await work(store, 120 * 2**20)
+    await work(store, 80 * 2**20)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     await store.close()
 

@@ -1,116 +1,31 @@
 """Moving an account from one store into another: every pair of stores (ADR 0023)."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from contract.stores import BOX, CACHE, MESSAGE, NEWEST, STORES, FakeClock, message, put
-from veredus.conditions import Eq, Has, Order, Text
-from veredus.moving import Dump, Head, LogRow, LogRows, Moving, Piece, Row, Rows
+from contract.moved import Broken, broken, clock, everything, fill, kind, make, told
+from contract.stores import BOX, CACHE, MESSAGE, STORES, FakeClock, message, put
+from veredus.conditions import Text
+from veredus.moving import Head, LogRow, Moving, Piece, Row
 from veredus.ports import Cursor, Table
 from veredus.store import moving
 from veredus.store.memory import MemoryStore
 
+__all__ = ["clock", "kind", "make"]
+
 PAIRS = [(source, target) for source in STORES for target in STORES]
-TYPES = ("Message", "Box", "Cache")
-
-
-class Broken(Exception):
-    """The connection, say."""
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-async def make(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Callable[[str], Any]]:
-    """A new store by the name of its kind; what it holds is checked at the end."""
-    async with AsyncExitStack() as stack:
-        made = 0
-
-        async def new(name: str) -> Moving:
-            nonlocal made
-            made += 1
-            directory = tmp_path / str(made)
-            directory.mkdir()
-            store = await STORES[name](directory, clock)
-            stack.push_async_callback(store.close)
-            stack.push_async_callback(clean, store)
-            return store
-
-        yield new
-
-
-async def clean(store: Moving) -> None:
-    assert await store.check() == []
 
 
 @pytest.fixture(params=PAIRS, ids="-".join)
 async def pair(request: pytest.FixtureRequest, make: Callable[[str], Any]) -> tuple[Moving, Moving]:
     source, target = request.param
     return await make(source), await make(target)
-
-
-async def fill(store: Moving, clock: FakeClock) -> None:
-    """An account with everything that can be lost on the way."""
-    async with store.write("A") as tx:
-        for n in range(30):
-            # Many of one second, in another order than that of their ids.
-            record = message(f"m{n * 7 % 30:02}", minute=n // 10, size=n, seen=n % 2 == 0)
-            await tx.put("Message", record, {"subject": f"about m{n}", "body": "some words"})
-        await tx.put("Box", {"id": "b", "name": "In\0box \U0001f4e5", "huge": 2**60, "nothing": None})
-        await tx.put("Cache", {"id": "c", "until": 1.5})
-    clock.pass_by(days=1)
-    async with store.write("A") as tx:
-        for n in range(0, 30, 3):
-            await tx.update("Message", f"m{n:02}", {"tags": {"$seen": True, "x": True}})
-            await tx.state("Message")
-        await tx.delete("Message", "m29")
-        await tx.delete("Message", "m28")
-    # Behind the deleted ones of the same second.
-    await put(store, message("late", minute=2), message("early", minute=0, blobId="Bx"))
-    await put(store, message("other"), account="B")
-    await store.prune(clock.now() - timedelta(hours=1))
-
-
-async def everything(store: Moving, account: str = "A") -> list[Any]:
-    """What a dump says, without its division into pieces and without texts, which not every store can tell."""
-    found: list[Any] = []
-    async with aclosing(store.dump(account)) as pieces:
-        async for piece in pieces:
-            match piece:
-                case Head():
-                    found.append((piece.stamp, piece.modseq, piece.states, piece.tables, piece.counts))
-                case Rows():
-                    found += [row._replace(texts=None) for row in piece.rows]
-                case LogRows():
-                    found += piece.rows
-    return found
-
-
-async def told(store: Moving) -> list[Any]:
-    """What readers can ask of the account."""
-    questions: list[Any] = []
-    async with store.read("A") as snapshot:
-        states = await snapshot.states()
-        questions += [states, await snapshot.owns_blob(["Bx", "Bm03", "Bm29"])]
-        for type in TYPES:
-            questions += [await snapshot.select(type), await snapshot.get(type, None)]
-            if type != CACHE.name:
-                for since in range(max(states.values()) + 1):
-                    questions += [await snapshot.changes(type, since, 5)]
-        for where in (Has("boxIds", "in"), Has("tags", "x"), Eq("seen", True), Eq("threadId", "tm03")):
-            for order in (NEWEST, (Order("sentAt"),), (Order("size"),)):
-                questions.append(await snapshot.select("Message", where, order))
-    return questions
 
 
 async def test_a_loaded_account_is_the_same(pair: tuple[Moving, Moving], clock: FakeClock) -> None:
@@ -166,26 +81,12 @@ async def test_words_are_found_at_once_or_after_they_were_indexed(
     assert [ids async for ids in target.unindexed("A", "Message")] == []
 
 
-def broken(dump: Dump, after_pieces: int) -> Dump:
-    """A dump that breaks off. ``asked``: from which places it was read."""
-
-    async def pieces(place: str | None) -> AsyncGenerator[Piece, None]:
-        left = after_pieces
-        async with aclosing(dump(place)) as found:
-            async for piece in found:
-                if not left:
-                    raise Broken
-                left -= 1
-                yield piece
-
-    return pieces
-
-
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moving, "ROWS_AT_ONCE", 4)
     monkeypatch.setattr(moving, "LOG_ROWS_AT_ONCE", 4)
     monkeypatch.setattr(moving, "RECORDS_AT_ONCE", 4)
+    monkeypatch.setattr(moving, "PIECES_AT_ONCE", 1)
 
 
 @pytest.mark.usefixtures("small_pieces")
@@ -255,6 +156,80 @@ async def test_what_was_there_is_replaced(pair: tuple[Moving, Moving], clock: Fa
     assert await target.referenced_blobs(["Bold", "Bm03"]) == {"Bm03"}
 
 
+async def change(store: Moving) -> None:
+    """Everything that can become of records."""
+    await put(store, message("new", minute=2), message("m03", minute=0, size=1000))
+    await put(store, {"id": "b2", "name": "later"}, type="Box")
+    await put(store, {"id": "c2", "until": 9}, type="Cache")
+    async with store.write("A") as tx:
+        await tx.update("Message", "m05", {"boxIds": {"out": True}})
+        await tx.update("Message", "m10", {"blobId": "Bnew"})
+        await tx.delete("Message", "m06")
+        await tx.delete("Cache", "c")
+    async with store.write("A") as tx:
+        # Another record of the same id, at another place.
+        await tx.delete("Message", "m07")
+        await tx.put("Message", message("m07", minute=2))
+        await tx.put("Message", message("gone"))
+        await tx.delete("Message", "gone")
+
+
+async def test_a_copy_catches_up_with_its_source(pair: tuple[Moving, Moving], clock: FakeClock) -> None:
+    source, target = pair
+    await fill(source, clock)
+    await target.load("A", partial(source.dump, "A"))
+    stamp = (await target.loaded())["A"]
+    missing = [ids async for ids in target.unindexed("A", "Message")]
+    await change(source)
+    delta = await source.changed_since("A", stamp)
+    assert delta is not None
+    assert not await target.catch_up("A", stamp + "x", delta)
+    assert await target.catch_up("A", stamp, delta)
+    assert await everything(target) == await everything(source)
+    assert await told(target) == await told(source)
+    assert (await target.loaded())["A"] == delta.head.stamp != stamp
+    if not missing:
+        where = Text(("subject",), (("about", "m5"),))
+        async with target.read("A") as snapshot:
+            assert await snapshot.select("Message", where) == ["m05"]
+    assert not await target.catch_up("A", stamp, delta)
+    await change_again(pair)
+    assert await told(target) == await told(source)
+
+
+async def change_again(pair: tuple[Moving, Moving]) -> None:
+    """Both go on alike."""
+    for store in pair:
+        await put(store, message("last", minute=2))
+
+
+async def test_a_copy_that_was_written_does_not_catch_up(
+    pair: tuple[Moving, Moving], clock: FakeClock
+) -> None:
+    source, target = pair
+    await fill(source, clock)
+    await target.load("A", partial(source.dump, "A"))
+    stamp = (await target.loaded())["A"]
+    await put(source, message("new"))
+    delta = await source.changed_since("A", stamp)
+    assert delta is not None
+    await put(target, message("mine"))
+    before = await told(target)
+    assert not await target.catch_up("A", stamp, delta)
+    assert await told(target) == before
+
+
+async def test_a_log_that_does_not_reach_back_says_so(make: Callable[[str], Any], kind: str) -> None:
+    source, clock = await make(kind), FakeClock()
+    await put(source, message("a"))
+    stamp = (await everything(source))[0][0]
+    await put(source, message("b"), message("c"))
+    await source.prune(clock.now() + timedelta(days=1))
+    assert await source.changed_since("A", stamp) is None
+    await put(source, message("d"))
+    assert await source.changed_since("A", (await everything(source))[0][0]) is not None
+
+
 async def test_a_dump_is_of_one_moment(pair: tuple[Moving, Moving], clock: FakeClock) -> None:
     source, target = pair
     await fill(source, clock)
@@ -285,11 +260,6 @@ async def test_records_are_divided_as_the_table_of_the_target_says(
     assert await told(target) == await told(source)
     rows = [row for row in await everything(target) if isinstance(row, Row)]
     assert all(b"headers" in (row.cold or b"") for row in rows if row.id.startswith("m"))
-
-
-@pytest.fixture(params=STORES)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 async def test_records_of_an_unknown_type_are_refused(

@@ -130,6 +130,9 @@ async def test_an_old_declaration_leaves_nothing_behind(tmp_path: Path) -> None:
             connection, postgres.schema_of(tmp_path), [Layout(table) for table in TABLES], back=True
         )
     assert await leftovers(tmp_path) == before
+    # The update that was taken back can be made again.
+    async with opened(tmp_path, changed(covers=(), texts=("body",))) as store:
+        assert await store.check() == []
 
 
 async def test_an_older_node_goes_on_until_the_switch_and_is_then_unavailable(

@@ -242,13 +242,18 @@ def _owner() -> tuple[int, int]:
 
 
 def _reachable(program: Path, directory: Path, owner: tuple[int, int]) -> Path:
-    """The binaries, where another user can run them: below /root they must be copied."""
+    """The binaries, where another user can run them: those below a private home must be copied."""
     program = program.resolve()
     if owner[0] == os.getuid() or all(path.stat().st_mode & 0o001 for path in (program, *program.parents)):
         return program
-    copy = directory / "postgres"
+    # As it lies in the wheel, with the libraries beside the package: the binaries name them relatively.
+    package = program.parents[1]
+    copy = directory / "site" / package.name / program.parent.name
     directory.chmod(0o755)
     shutil.copytree(program.parent, copy, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, directory / "site" / libraries.name)
     return copy / program.name
 
 

@@ -107,10 +107,15 @@ async def _copy(config: "Config", target: "Config", *, compare: bool, no_index: 
 
 def _say(work: "Copy", seconds: float, place: str) -> None:
     rate = f" ({work.records / seconds:.0f} a second)" if work.records else ""
-    unchanged = f", {work.unchanged} accounts were there already" if work.unchanged else ""
+    unchanged = f"; {work.unchanged} accounts have not changed" if work.unchanged else ""
+    agree = "every record, state and entry of the log is the same on both sides"
+    if not work.is_compared:
+        agree = (
+            "states and numbers of records are the same on both sides, and --compare compares every record"
+        )
     typer.echo(
-        f"copied {work.accounts} accounts with {work.records} records in {seconds:.1f} s{rate}{unchanged}, "
-        f"to {place}; both sides agree in every record and state",
+        f"copied {work.records} records of {work.accounts} accounts to {place} in {seconds:.1f} s{rate}"
+        f"{unchanged}; {agree}",
         err=True,
     )
 

@@ -34,7 +34,9 @@ async def database(config: "Config") -> AsyncIterator[Finding]:
         return
     if status.refused is not None:
         yield Finding("database", "problem", status.refused)
-    elif status.version and status.pending:
+    elif not status.version:
+        yield Finding("database", "ok", f"{status.place}: nothing is there yet; the first start makes it")
+    elif status.pending:
         text = "; ".join(status.pending)
         yield Finding("database", "warning", f"the next start will {text} - `veredus db migrate --dry-run`")
     else:

@@ -40,9 +40,8 @@ class Missing(Struct, frozen=True):
 
 
 def types_with_texts(registry: "Registry") -> list["DataType"]:
-    """Those whose full text can be had from what is stored."""
-    types = registry.types.values()
-    return [type for type in types if type.text_fields and (type.text_of or type.text_in_blob)]
+    """The data types that have full text."""
+    return [type for type in registry.types.values() if type.text_fields]
 
 
 async def missing(store: "Moving", registry: "Registry") -> list[Missing]:
@@ -72,6 +71,9 @@ async def rebuild(
     types = {type.name: type for type in types_with_texts(registry)}
     with progress(total, is_octets=False) as shown, _workers(total) as pool:
         for one in todo:
+            if not (types[one.type].text_of or types[one.type].text_in_blob):
+                shown.failure(one.type, "its plug-in says neither text_of nor text_in_blob: not indexed")
+                continue
             work = _Indexing(store, blobs, types[one.type], one.account, pool, shown)
             await work.run(_pages(store, one, everything))
     return total, time.monotonic() - began
@@ -146,27 +148,29 @@ class _Indexing:
         self._done = 0
 
     async def run(self, pages: AsyncIterator[list["Id"]]) -> None:
-        """While one page is stored, the next ones are parsed."""
-        under_way: list[asyncio.Task[dict[Id, Texts]]] = []
+        """Several at a time: while one page is stored, others are parsed, or stored by other connections."""
+        at_once = (os.cpu_count() or 1) + 1
+        under_way: set[asyncio.Task[None]] = set()
         try:
             async for page in pages:
-                if self._type.text_in_blob is None:
-                    await self._derive(page)
-                    continue
-                under_way.append(asyncio.create_task(self._parsed(page)))
-                if len(under_way) > (os.cpu_count() or 1) + 1:
-                    await self._write(await under_way.pop(0))
-            while under_way:
-                await self._write(await under_way.pop(0))
+                if len(under_way) == at_once:
+                    done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                    for task in done:
+                        task.result()
+                under_way.add(asyncio.create_task(self._page(page)))
+            await asyncio.gather(*under_way)
         finally:
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
 
-    async def _write(self, texts: dict["Id", Texts]) -> None:
-        """A record that changes meanwhile keeps its blob, so its text is right in any case."""
-        await self._store.index(self._account, self._type.name, texts)
-        self._advance(len(texts))
+    async def _page(self, page: list["Id"]) -> None:
+        if self._type.text_in_blob is None:
+            await self._derive(page)
+            return
+        # A record that changes meanwhile keeps its blob, so its text is right in any case.
+        await self._store.index(self._account, self._type.name, await self._parsed(page))
+        self._advance(len(page))
 
     def _advance(self, count: int) -> None:
         self._done += count

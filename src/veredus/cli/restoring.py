@@ -139,6 +139,9 @@ class _Renamed:
     async def accounts(self) -> list[str]:
         return sorted(self._ids.get(account, account) for account in await self._source.accounts())
 
+    async def changed_since(self, account: str, stamp: str) -> None:
+        """Of a backup all is loaded anew."""
+
     def dump(self, account: str, after: str | None = None) -> "Pieces":
         if account == SYSTEM:
             return self._system.dump(account, after)

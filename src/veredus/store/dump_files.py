@@ -65,6 +65,9 @@ class DumpFiles:
     async def accounts(self) -> list[Id]:
         return sorted(path.name.removesuffix(_SUFFIX) for path in self._top.glob("*" + _SUFFIX))
 
+    async def changed_since(self, account: Id, stamp: str) -> None:
+        """Nothing ever changes."""
+
     async def dump(self, account: Id, after: str | None = None) -> Pieces:
         """Raises Unavailable when the file is damaged."""
         path = self._top / f"{account}{_SUFFIX}"

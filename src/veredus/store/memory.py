@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from veredus.conditions import EVERYTHING, Condition, Order, Texts, matches
-from veredus.moving import Dump, Moving, Pieces
+from veredus.moving import Delta, Dump, Moving, Pieces
 from veredus.ports import (
     Change,
     Changes,
@@ -35,7 +35,7 @@ from veredus.ports import (
     Table,
     Transaction,
 )
-from veredus.store import limits, memory_moving, order, projection
+from veredus.store import limits, memory_moving, moving, order, projection
 from veredus.store.announce import silence
 from veredus.store.coalesce import Entry, coalesce
 from veredus.store.memory_state import Row as _Row
@@ -216,6 +216,12 @@ class _Transaction(_Snapshot):
         self._state.log.append(Entry(type, id, kind, self._state.modseq, names))
 
 
+class _Unlogged(_Transaction):
+    """What is written was logged elsewhere."""
+
+    def _log(self, type: str, id: Id, kind: Kind, names: frozenset[str] | None) -> None: ...
+
+
 class MemoryStore:
     """Records in this process only."""
 
@@ -336,6 +342,21 @@ class MemoryStore:
         self._forgotten += len(self._log) - len(kept)
         self._log[:] = kept + entries
         self._accounts[account] = state
+
+    async def changed_since(self, account: Id, stamp: str) -> Delta | None:
+        state = self._accounts.get(account, _State())
+        return memory_moving.changed_since(self._tables, account, state, self._log, stamp)
+
+    async def catch_up(self, account: Id, stamp: str, delta: Delta) -> bool:
+        async with self._locks[account]:
+            before = self._accounts.get(account, _State())
+            if self._loads.whole(account) != stamp or before.modseq != moving.modseq_of(stamp):
+                return False
+            tx = _Unlogged(self._tables, before)
+            await moving.apply(tx, self._tables, delta)
+            self._replace(account, *memory_moving.caught_up(account, tx._state, self._log, delta))
+            self._loads.caught_up(account, delta.head.stamp)
+        return True
 
     async def loaded(self) -> Mapping[Id, str]:
         return self._loads.stamps()

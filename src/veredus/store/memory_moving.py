@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec import Struct
 
-from veredus.moving import Dump, Head, LogRow, LogRows, Pieces, Row, Rows
+from veredus.moving import Delta, Dump, Head, LogRow, LogRows, Pieces, Row, Rows
 from veredus.ports import Change, Table
 from veredus.store import memory_state, moving, order
 from veredus.store.coalesce import Entry
@@ -60,6 +60,13 @@ class Loads:
         del self._parts[account]
         self._whole[account] = head.stamp
 
+    def whole(self, account: Id) -> str | None:
+        """Its stamp, if nothing is being loaded."""
+        return None if account in self._parts else self._whole.get(account)
+
+    def caught_up(self, account: Id, stamp: str) -> None:
+        self._whole[account] = stamp
+
 
 def _insert(state: State, table: Table, rows: list[Row]) -> None:
     found = state.rows.setdefault(table.name, {})
@@ -94,15 +101,7 @@ async def dump(
 ) -> Pieces:
     """``log``: of all accounts."""
     dumped = {type: list(_rows(tables[type], state)) for type in tables}
-    unlogged = (row for table in tables.values() if not table.logged for row in dumped[table.name])
-    yield Head(
-        account,
-        moving.stamp(state.modseq, tables.values(), unlogged),
-        state.modseq,
-        {type: (modseq, state.floors.get(type, 0)) for type, modseq in state.states.items()},
-        tuple(tables.values()),
-        {type: len(rows) for type, rows in dumped.items()},
-    )
+    yield _head(tables, account, state, dumped)
     first, skipped = moving.place_of(after)
     for type, rows in dumped.items():
         if first is not None and type != first:
@@ -112,10 +111,48 @@ async def dump(
         for portion in moving.portions(iter(rows[done:])):
             done += len(portion)
             yield Rows(type, moving.place(type, done - 1), portion)
+    log_rows = _log_rows(account, state, log)
+    for start in range(0, len(log_rows), moving.LOG_ROWS_AT_ONCE):
+        yield LogRows(log_rows[start : start + moving.LOG_ROWS_AT_ONCE])
+
+
+def _head(tables: Mapping[str, Table], account: Id, state: State, dumped: Mapping[str, list[Row]]) -> Head:
+    unlogged = (row for table in tables.values() if not table.logged for row in dumped[table.name])
+    return Head(
+        account,
+        moving.stamp(state.modseq, tables.values(), unlogged),
+        state.modseq,
+        {type: (modseq, state.floors.get(type, 0)) for type, modseq in state.states.items()},
+        tuple(tables.values()),
+        {type: len(rows) for type, rows in dumped.items()},
+    )
+
+
+def changed_since(
+    tables: Mapping[str, Table], account: Id, state: State, log: list[Logged], stamp: str
+) -> Delta | None:
+    """``log``: of all accounts."""
+    dumped = {type: list(_rows(tables[type], state)) for type in tables}
+    head, since = _head(tables, account, state, dumped), moving.modseq_of(stamp)
+    if not moving.reaches_back(head, since):
+        return None
+    changed = {(entry.type, entry.id) for entry in state.log if entry.modseq > since}
+    rows = [
+        Rows(type, "", [row for row in found if not tables[type].logged or (type, row.id) in changed])
+        for type, found in dumped.items()
+    ]
+    return Delta(head, [row for row in _log_rows(account, state, log) if row.modseq > since], rows)
+
+
+def caught_up(account: Id, state: State, log: list[Logged], delta: Delta) -> tuple[State, list[Logged]]:
+    """``state``: with the records as they are now; with the log and the states of the source."""
+    kept = [row for row in _log_rows(account, state, log) if row.modseq > delta.head.states[row.type][1]]
+    return _whole(account, state, delta.head, [*kept, *delta.log])
+
+
+def _log_rows(account: Id, state: State, log: list[Logged]) -> list[LogRow]:
     times = {change.modseq: at for change, at in log if change.account == account}
-    for start in range(0, len(state.log), moving.LOG_ROWS_AT_ONCE):
-        page = state.log[start : start + moving.LOG_ROWS_AT_ONCE]
-        yield LogRows([_log_row(entry, times[entry.modseq]) for entry in page])
+    return [_log_row(entry, times[entry.modseq]) for entry in state.log]
 
 
 def _log_row(entry: Entry, at: datetime) -> LogRow:

@@ -14,6 +14,7 @@ from veredus.wire.types import Id, JsonObject
 ROWS_AT_ONCE = 1000
 OCTETS_AT_ONCE = 4 * 1024 * 1024
 LOG_ROWS_AT_ONCE = 5000
+PIECES_AT_ONCE = 8
 # How many records are found, indexed or removed at a time.
 RECORDS_AT_ONCE = 500
 # More changes are a reason to load all anew.
@@ -58,7 +59,9 @@ async def apply(tx: Transaction, tables: Mapping[str, Table], delta: Delta) -> N
             await tx.delete(name, record["id"])
     for piece in delta.rows:
         for row in piece.rows:
-            texts = {field: text for field, text in (row.texts or {}).items() if field in tables[piece.type].texts}
+            texts = {
+                field: text for field, text in (row.texts or {}).items() if field in tables[piece.type].texts
+            }
             await tx.put(piece.type, msgspec.json.decode(whole(row)), texts or None)
 
 

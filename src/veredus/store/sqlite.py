@@ -12,7 +12,7 @@ from functools import partial
 import apsw
 import msgspec
 
-from veredus.moving import Dump, Moving, Pieces
+from veredus.moving import Delta, Dump, Moving, Pieces
 from veredus.ports import (
     Change,
     Clock,
@@ -25,7 +25,7 @@ from veredus.ports import (
     Transaction,
     Unavailable,
 )
-from veredus.store import moving, sqlite_check, sqlite_leases, sqlite_moving, sqlite_texts
+from veredus.store import moving, sqlite_catch_up, sqlite_check, sqlite_leases, sqlite_moving, sqlite_texts
 from veredus.store.announce import silence
 from veredus.store.cache import Cache
 from veredus.store.sqlite_connection import Connection, translated
@@ -196,6 +196,15 @@ class SQLiteStore:
         self._numbers.pop(account, None)
         await sqlite_moving.load(self._writer, self._layouts, account, dump)
         self._numbers.pop(account, None)
+
+    async def changed_since(self, account: Id, stamp: str) -> Delta | None:
+        with _Reading(self) as connection:
+            args = (connection, self._layouts, account, stamp)
+            return await connection.in_thread(partial(sqlite_catch_up.changed_since, *args))
+
+    async def catch_up(self, account: Id, stamp: str, delta: Delta) -> bool:
+        async with self._writer.transaction() as connection:
+            return await sqlite_catch_up.catch_up(connection, self._layouts, account, stamp, delta)
 
     async def loaded(self) -> Mapping[Id, str]:
         with _Reading(self) as connection:

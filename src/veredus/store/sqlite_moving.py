@@ -37,7 +37,7 @@ async def dump(connection: Connection, layouts: Layouts, id: Id, after: str | No
     """``connection``: in a read transaction that lasts until the iterator ends."""
     found = connection.rows("SELECT n, modseq FROM account WHERE id = ?", (id,))
     account, modseq = found[0] if found else (-1, 0)
-    yield await connection.in_thread(lambda: _head(connection, layouts, id, account, modseq))
+    yield await connection.in_thread(lambda: head_of(connection, layouts, id, account, modseq))
     first, begin = moving.place_of(after)
     for layout in layouts.values():
         if first is not None and layout.name != first:
@@ -47,12 +47,12 @@ async def dump(connection: Connection, layouts: Layouts, id: Id, after: str | No
         begin = -1
         while (piece := await connection.in_thread(lambda: next(pieces, None))) is not None:  # noqa: B023
             yield piece
-    log = _log(connection, account)
+    log = log_rows(connection, account)
     while rows := await connection.in_thread(lambda: list(islice(log, moving.LOG_ROWS_AT_ONCE))):
         yield LogRows(rows)
 
 
-def _head(connection: Connection, layouts: Layouts, id: Id, account: int, modseq: int) -> Head:
+def head_of(connection: Connection, layouts: Layouts, id: Id, account: int, modseq: int) -> Head:
     first, last = order.bounds(account)
     states = connection.rows("SELECT type, modseq, floor FROM state WHERE n = ?", (account,))
     tables = tuple(layout.table for layout in layouts.values())
@@ -60,7 +60,7 @@ def _head(connection: Connection, layouts: Layouts, id: Id, account: int, modseq
         row
         for layout in layouts.values()
         if not layout.table.logged
-        for _, row in _records(connection, layout, account, -1)
+        for _, row in records(connection, layout, account)
     )
     return Head(
         id,
@@ -77,22 +77,22 @@ def _head(connection: Connection, layouts: Layouts, id: Id, account: int, modseq
     )
 
 
-def _records(
-    connection: Connection, layout: Layout, account: int, after: int, since: int | None = None
+def records(
+    connection: Connection, layout: Layout, account: int, after: int = -1, since: int | None = None
 ) -> Iterator[tuple[int, Row]]:
-    """Row numbers within the account, and records behind one of them; ``since``: changed after that modseq."""
-    of_log = "" if since is None else (
-        f" AND r.id IN (SELECT id FROM log WHERE n = {account} AND type = {quoted_text(layout.name)}"
-        f" AND modseq > {since})"
-    )
+    """Row numbers within the account, and records behind one of them; ``since``: changed after that."""
     first, last = order.bounds(account)
     cold = "CAST(c.json AS BLOB)" if layout.cold else "NULL"
     join = f"LEFT JOIN {layout.cold} c ON c.rid = r.rid" if layout.cold else ""
+    test = "r.rid > ? AND r.rid <= ?"
+    values: list[int | str] = [first + after, last]
+    if since is not None:
+        test += " AND r.a = ? AND r.id IN (SELECT id FROM log WHERE n = ? AND type = ? AND modseq > ?)"
+        values += [account, account, layout.name, since]
     for rid, id, live, fixed, cold_part in connection.each(
         f"SELECT r.rid, r.id, CAST(r.live AS BLOB), CAST(r.fixed AS BLOB), {cold}"
-        f" FROM {layout.records} r {join}"
-        f" WHERE r.rid > ? AND r.rid <= ?{of_log} ORDER BY r.rid",
-        (first + after, last),
+        f" FROM {layout.records} r {join} WHERE {test} ORDER BY r.rid",
+        values,
     ):
         yield rid - first, Row(id, live, fixed, cold_part, None)
 
@@ -102,7 +102,7 @@ def _pieces(connection: Connection, layout: Layout, account: int, after: int) ->
 
     def rows() -> Iterator[Row]:
         nonlocal place
-        for number, row in _records(connection, layout, account, after):
+        for number, row in records(connection, layout, account, after):
             place = number
             yield row
 
@@ -110,7 +110,7 @@ def _pieces(connection: Connection, layout: Layout, account: int, after: int) ->
         yield Rows(layout.name, moving.place(layout.name, place), portion)
 
 
-def _log(connection: Connection, account: int, since: int = 0) -> Iterator[LogRow]:
+def log_rows(connection: Connection, account: int, since: int = 0) -> Iterator[LogRow]:
     """The log has an index for each type, none for all of an account."""
     types = [type for (type,) in connection.rows("SELECT type FROM state WHERE n = ?", (account,))]
     return merge(
@@ -132,12 +132,12 @@ def _log(connection: Connection, account: int, since: int = 0) -> Iterator[LogRo
 
 
 def loaded(connection: Connection) -> dict[Id, str]:
-    if not _is_there(connection):
+    if not is_there(connection):
         return {}
     return dict(connection.rows("SELECT account, whole FROM loading"))
 
 
-def _is_there(connection: Connection) -> bool:
+def is_there(connection: Connection) -> bool:
     return bool(connection.rows("SELECT 1 FROM sqlite_master WHERE name = 'loading'"))
 
 
@@ -186,16 +186,32 @@ async def _load_records(
     writer: Writer, layouts: Layouts, id: Id, account: int, loaders: Mapping[str, Loader],
     pieces: Pieces,
 ) -> LogRows | None:  # fmt: skip
-    """The first piece of the log, which ends the records."""
-    async for piece in pieces:
-        if isinstance(piece, LogRows):
-            return piece
-        if isinstance(piece, Rows):
-            loader = loaders[piece.type]
-            async with writer.transaction() as db:
+    """The first piece of the log, which ends the records.
+
+    Every commit writes all pages of the indexes that it has touched, so several pieces share one.
+    """
+    waiting: list[Rows] = []
+    first: LogRows | None = None
+
+    async def store() -> None:
+        async with writer.transaction() as db:
+            for piece in waiting:
+                loader = loaders[piece.type]
                 _insert(db, layouts[piece.type], account, loader, loader.rows(piece))
                 db.run("UPDATE loading SET place = ? WHERE account = ?", (piece.place, id))
-    return None
+        waiting.clear()
+
+    async for piece in pieces:
+        if isinstance(piece, Rows):
+            waiting.append(piece)
+            if len(waiting) == moving.PIECES_AT_ONCE:
+                await store()
+        elif isinstance(piece, LogRows):
+            first = piece
+            break
+    if waiting:
+        await store()
+    return first
 
 
 def _insert(db: Connection, layout: Layout, account: int, loader: Loader, rows: list[Row]) -> None:
@@ -274,10 +290,10 @@ async def _finish(
     """The account is what was loaded. The number of the one it was before."""
     async with writer.transaction() as db:
         if log is not None:
-            _insert_log(db, account, log)
+            insert_log(db, account, log)
         async for piece in pieces:
             if isinstance(piece, LogRows):
-                _insert_log(db, account, piece)
+                insert_log(db, account, piece)
         db.run_many(
             "INSERT INTO state(n, type, modseq, floor) VALUES(?, ?, ?, ?)",
             [(account, type, state, floor) for type, (state, floor) in head.states.items()],
@@ -297,7 +313,7 @@ async def _finish(
     return replaced
 
 
-def _insert_log(db: Connection, account: int, log: LogRows) -> None:
+def insert_log(db: Connection, account: int, log: LogRows) -> None:
     db.run_many(
         "INSERT INTO log(n, modseq, type, id, kind, names, at) VALUES(?, ?, ?, ?, ?, ?, ?)",
         [(account, *row) for row in log.rows],

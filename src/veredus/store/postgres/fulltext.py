@@ -8,6 +8,9 @@ from veredus.conditions import Text
 from veredus.formats.search import Phrase
 from veredus.store.postgres.schema import Layout
 
+# Phrases that are looked up in the index; texts that have so many are few, so the others are looked for there.
+_LOOKED_UP = 16
+
 Bind: TypeAlias = Callable[[Any], str]
 
 
@@ -24,7 +27,9 @@ def found(layout: Layout, where: Text, alias: str, bind: Bind) -> str:
 
     Not also that of its key: all rows of the account are more than those with the words.
     """
-    tests = [_found(layout, where.fields, phrase, alias, bind) for phrase in where.phrases]
+    tests = [_found(layout, where.fields, phrase, alias, bind) for phrase in where.phrases[:_LOOKED_UP]]
+    if len(where.phrases) > _LOOKED_UP:
+        tests.append(_read(layout, where.fields, where.phrases[_LOOKED_UP:], alias, bind))
     return " AND ".join([*tests, f"{alias}.a + 0 = $1"])
 
 
@@ -39,7 +44,7 @@ def _found(layout: Layout, fields: tuple[str, ...], phrase: Phrase, alias: str, 
     each = f"unnest({bind(terms)}::text[]) term"
     tests = [
         f"({words}) @> (SELECT array_agg(term_of($1, {numbers[field]}, term)) FROM {each})"
-        f" AND {_read(layout, field, phrase, alias, bind)}"
+        f" AND {_read(layout, (field,), (phrase,), alias, bind)}"
         for field in fields
     ]
     return "(" + " OR ".join(tests) + ")"
@@ -54,13 +59,15 @@ def _terms(phrase: Phrase) -> list[str]:
 
 def read(layout: Layout, where: Text, alias: str, bind: Bind) -> str:
     """The same, found out by reading the text."""
-    tests = [
-        "(" + " OR ".join(_read(layout, field, phrase, alias, bind) for field in where.fields) + ")"
-        for phrase in where.phrases
-    ]
-    return " AND ".join(tests)
+    return _read(layout, where.fields, where.phrases, alias, bind)
 
 
-def _read(layout: Layout, field: str, phrase: Phrase, alias: str, bind: Bind) -> str:
-    wanted = bind(f" {' '.join(phrase)} ")
-    return f"strpos(' ' || {alias}.{layout.texts[field]} || ' ', {wanted}) > 0"
+def _read(
+    layout: Layout, fields: tuple[str, ...], phrases: tuple[Phrase, ...], alias: str, bind: Bind
+) -> str:
+    """All phrases are one value, so that many of them are not a long statement."""
+    wanted = bind([f" {' '.join(phrase)} " for phrase in phrases])
+    somewhere = " OR ".join(
+        f"strpos(' ' || {alias}.{layout.texts[field]} || ' ', phrase) > 0" for field in fields
+    )
+    return f"(SELECT bool_and(coalesce({somewhere}, false)) FROM unnest({wanted}::text[]) AS phrase)"

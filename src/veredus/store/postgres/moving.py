@@ -40,7 +40,7 @@ async def dump(connection: Any, layouts: Layouts, id: Id, after: str | None) -> 
     await connection.execute(PATIENT)
     found = await connection.fetchrow("SELECT a, modseq, states FROM account WHERE id = $1", id)
     account, modseq, states = found or (NO_ACCOUNT, 0, "{}")
-    yield await _head(connection, layouts, id, account, modseq, states)
+    yield await head_of(connection, layouts, id, account, modseq, states)
     first, begin = moving.place_of(after)
     for layout in layouts.values():
         if first is not None and layout.name != first:
@@ -59,13 +59,11 @@ async def dump(connection: Any, layouts: Layouts, id: Id, after: str | None) -> 
         yield LogRows([LogRow(*row) for row in rows])
 
 
-async def _head(connection: Any, layouts: Layouts, id: Id, account: int, modseq: int, states: str) -> Head:
+async def head_of(connection: Any, layouts: Layouts, id: Id, account: int, modseq: int, states: str) -> Head:
     unlogged = []
     for layout in layouts.values():
         if not layout.table.logged:
-            unlogged += [
-                row._replace(texts=None) async for _, row in _records(connection, layout, account, -1)
-            ]
+            unlogged += [row._replace(texts=None) async for _, row in records(connection, layout, account)]
     tables = tuple(layout.table for layout in layouts.values())
     counts = {
         layout.name: await connection.fetchval(f"SELECT count(*) FROM {layout.records} WHERE a = $1", account)
@@ -76,19 +74,22 @@ async def _head(connection: Any, layouts: Layouts, id: Id, account: int, modseq:
     )
 
 
-async def _records(
-    connection: Any, layout: Layout, account: int, after: int
+async def records(
+    connection: Any, layout: Layout, account: int, after: int = -1, since: int | None = None
 ) -> AsyncIterator[tuple[int, Row]]:
-    """Their places and the records behind one of them."""
+    """Their places and the records behind one of them; ``since``: changed after that modseq."""
     cold = "c.json" if layout.cold else "NULL::bytea"
     join = f" LEFT JOIN {layout.cold} c ON c.a = r.a AND c.rid = r.rid" if layout.cold else ""
     texts = "".join(f", t.{column}" for column in layout.texts.values())
     if layout.txt:
         join += f" LEFT JOIN {layout.txt} t ON t.a = r.a AND t.rid = r.rid"
+    of_log = " AND r.id IN (SELECT id FROM log WHERE a = $1 AND type = $3 AND modseq > $4)"
+    if since is None:
+        of_log = ""
     cursor = await connection.cursor(
         f"SELECT r.rid, r.id, r.texts, r.live, r.fixed, {cold}{texts} FROM {layout.records} r{join}"
-        " WHERE r.a = $1 AND r.rid > $2 ORDER BY r.a, r.rid",
-        *(account, after),
+        f" WHERE r.a = $1 AND r.rid > $2{of_log} ORDER BY r.a, r.rid",
+        *(account, after, *(() if since is None else (layout.name, since))),
     )
     fields = layout.table.texts
     while rows := await cursor.fetch(_FETCHED):
@@ -100,7 +101,7 @@ async def _records(
 
 async def _pieces(connection: Any, layout: Layout, account: int, after: int) -> AsyncIterator[Rows]:
     portion = moving.Portion()
-    async for place, row in _records(connection, layout, account, after):
+    async for place, row in records(connection, layout, account, after):
         if portion.add(row):
             yield Rows(layout.name, moving.place(layout.name, place), portion.take())
     if portion.rows:
@@ -261,10 +262,10 @@ async def _finish(
         replaced: int | None = await connection.fetchval("SELECT a FROM account WHERE id = $1 FOR UPDATE", id)
         writer: int = await connection.fetchval("SELECT pg_current_xact_id()::text::bigint")
         if log is not None:
-            await _copy_log(connection, account, writer, log)
+            await copy_log(connection, account, writer, log)
         async for piece in pieces:
             if isinstance(piece, LogRows):
-                await _copy_log(connection, account, writer, piece)
+                await copy_log(connection, account, writer, piece)
         if replaced is not None:
             await connection.execute("DELETE FROM log WHERE a = $1", replaced)
             await connection.execute(
@@ -282,7 +283,7 @@ async def _finish(
     return replaced
 
 
-async def _copy_log(connection: Any, account: int, writer: int, log: LogRows) -> None:
+async def copy_log(connection: Any, account: int, writer: int, log: LogRows) -> None:
     await connection.copy_records_to_table(
         "log",
         columns=["a", "modseq", "type", "id", "kind", "names", "at", "writer"],

@@ -33,6 +33,8 @@ _SESSION = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "plan_cache_mode": "force_generic_plan",
     "random_page_cost": "1.1",
     "statement_timeout": "60000",
     "lock_timeout": "10000",

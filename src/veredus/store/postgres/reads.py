@@ -19,6 +19,7 @@ from veredus.store.coalesce import Entry, coalesce
 from veredus.store.postgres import plan
 from veredus.store.postgres.link import Link
 from veredus.store.postgres.schema import Layout
+from veredus.store.postgres.values import storable
 from veredus.wire.types import BlobId, Id, JsonObject
 
 # The number of an account that is not there; no row has it.
@@ -203,10 +204,10 @@ class Reads:
         source = f"SELECT {columns} FROM {layout.records} r{join} WHERE r.a = $1"
         if ids is None:
             rows = await self._link.fetch(f"{source} ORDER BY r.rid", (account,))
-        elif len(ids) == 1:
-            rows = await self._link.fetch(f"{source} AND r.id = $2", (account, ids[0]))
+        elif len(known := storable(ids)) == 1:
+            rows = await self._link.fetch(f"{source} AND r.id = $2", (account, known[0]))
         else:
-            rows = await self._link.fetch(f"{source} AND r.id = ANY($2::text[])", (account, ids))
+            rows = await self._link.fetch(f"{source} AND r.id = ANY($2::text[])", (account, known))
         splice = projection.splice
         match columns.count(","):
             case 1:
@@ -319,7 +320,7 @@ class Reads:
     async def owns_blob(self, ids: Collection[BlobId]) -> set[BlobId]:
         rows = await self._link.fetch(
             "SELECT DISTINCT blob FROM blob WHERE a = $1 AND blob = ANY($2::text[])",
-            (await self._account(), list(ids)),
+            (await self._account(), storable(ids)),
         )
         return {row[0] for row in rows}
 

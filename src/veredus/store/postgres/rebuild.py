@@ -17,6 +17,7 @@ from typing import Any
 
 import asyncpg
 import msgspec
+import structlog
 
 from veredus.ports import Table
 from veredus.store.postgres import rows
@@ -31,6 +32,8 @@ RECORDS = 1000
 # it is never a client's transaction that has to end.
 LOCK_MS = 400
 _PAUSE_S = 0.3
+
+_log = structlog.get_logger()
 
 
 def layout_of(declaration: str) -> Layout:
@@ -77,6 +80,7 @@ def _check_order(old: Layout, new: Layout) -> None:
 async def rebuild(connection: Any, new: Layout, *, back: bool) -> None:
     """Returns when the declaration holds, whoever brought it about. Raises Refused."""
     back_from: str | None = None
+    told = False
     while True:
         try:
             async with step(connection):
@@ -91,7 +95,10 @@ async def rebuild(connection: Any, new: Layout, *, back: bool) -> None:
                 back_from = declaration
                 await _Rebuild(connection, layout_of(declaration), new).go_on()
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
-            await asyncio.sleep(_PAUSE_S)  # somebody reads for long: a backup, a check
+            if not told:
+                _log.info("waiting for somebody who reads for long: a backup, a check", type=new.name)
+            told = True
+            await asyncio.sleep(_PAUSE_S)
 
 
 class _Rebuild:
@@ -272,8 +279,9 @@ class _Rebuild:
         await self._drop(old)
         await self._db.execute(f"DROP TABLE {self._todo}; DROP FUNCTION {self._note}()")
         await self._db.execute(
-            "UPDATE declared SET declaration = $2, past = array_remove(past, $2) || declaration"
-            " WHERE type = $1",
+            # Going back, what came later is not past: an update goes forward to it again.
+            "UPDATE declared SET declaration = $2, past = CASE WHEN array_position(past, $2) IS NULL"
+            " THEN past || declaration ELSE past[1:array_position(past, $2) - 1] END WHERE type = $1",
             new.name,
             new.declaration,
         )

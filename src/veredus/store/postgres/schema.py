@@ -134,8 +134,8 @@ def text_tables(layout: Layout) -> list[str]:
         return []
     fields = ", ".join(f"{column} text" for column in layout.texts.values())
     index = quoted("words:" + layout.text_mark)
-    # New words wait in a list, in kB, and whoever fills it sorts them in: 0.3 s at most, with PostgreSQL's own
-    # 4 MB it was 1.5 s, while the account is locked.
+    # New words wait in a list (kB), and whoever fills it sorts them in while the account is locked: 0.3 s at
+    # most, with PostgreSQL's own 4 MB it was 1.5 s.
     return [
         f"CREATE TABLE {layout.txt}(a bigint, rid bigint, {fields}, PRIMARY KEY(a, rid))",
         f"CREATE INDEX {index} ON {layout.txt} USING gin (({layout.words('')}))"

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from veredus.moving import Dump, Moving, Pieces
+from veredus.moving import Delta, Dump, Moving, Pieces
 from veredus.ports import (
     Change,
     Clock,
@@ -22,7 +22,7 @@ from veredus.ports import (
 from veredus.store.announce import silence
 from veredus.store.cache import Cache
 from veredus.store.moving import HIDDEN
-from veredus.store.postgres import check, leases, moving, prune
+from veredus.store.postgres import catch_up, check, leases, moving, prune
 from veredus.store.postgres import texts as fulltext_rows
 from veredus.store.postgres.foreign import adopt
 from veredus.store.postgres.link import Link, Replicated
@@ -32,6 +32,7 @@ from veredus.store.postgres.pool import READING, WRITING, Pool, connect
 from veredus.store.postgres.reads import Reads, Remembered, decode_names
 from veredus.store.postgres.schema import Layout
 from veredus.store.postgres.tx import Writes
+from veredus.store.postgres.values import storable
 from veredus.wire.types import BlobId, Id
 
 # Changes of transactions that are older than every one that still runs: what follows comes behind them.
@@ -180,7 +181,7 @@ class PostgresStore:
 
     async def referenced_blobs(self, ids: Collection[BlobId]) -> set[BlobId]:
         rows = await self._readers.fetch(
-            "SELECT DISTINCT blob FROM blob WHERE blob = ANY($1::text[])", (list(ids),)
+            "SELECT DISTINCT blob FROM blob WHERE blob = ANY($1::text[])", (storable(ids),)
         )
         return {row[0] for row in rows}
 
@@ -205,6 +206,13 @@ class PostgresStore:
 
     async def load(self, account: Id, dump: Dump) -> None:
         await moving.load(self._writers, self._layouts, account, dump)
+
+    async def changed_since(self, account: Id, stamp: str) -> Delta | None:
+        async with self._readers.connection() as connection:
+            return await catch_up.changed_since(connection, self._layouts, account, stamp)
+
+    async def catch_up(self, account: Id, stamp: str, delta: Delta) -> bool:
+        return await catch_up.catch_up(self._writers, self._layouts, account, stamp, delta)
 
     async def loaded(self) -> Mapping[Id, str]:
         return await moving.loaded(self._readers)

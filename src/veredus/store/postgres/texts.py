@@ -31,8 +31,8 @@ async def index(
 ) -> int | None:
     """The number of the account; None: its state is another, and nothing was done."""
     async with writers.connection() as connection:
-        # As a writer does: who changes a record meanwhile waits.
-        found = await connection.fetchrow("SELECT a, states FROM account WHERE id = $1 FOR UPDATE", id)
+        # Who changes a record meanwhile waits; others that index do not.
+        found = await connection.fetchrow("SELECT a, states FROM account WHERE id = $1 FOR SHARE", id)
         if found is None or (state is not None and _state(found[1], layout) != state):
             return None
         account: int = found[0]

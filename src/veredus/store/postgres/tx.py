@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from veredus.conditions import EVERYTHING, Condition, Order
+from veredus.conditions import EVERYTHING, Condition, Order, parts
 from veredus.ports import Changes, Hint, Kind, Lease, LeaseLost, Transaction, Unavailable
 from veredus.store import projection
 from veredus.store.coalesce import Entry
@@ -19,7 +19,7 @@ from veredus.store.postgres.link import Link
 from veredus.store.postgres.pool import IDLE_MS
 from veredus.store.postgres.reads import Opened, Parts, Reads, States, decode_states
 from veredus.store.postgres.schema import Layout
-from veredus.store.postgres.values import key
+from veredus.store.postgres.values import key, storable
 from veredus.wire.types import BlobId, Id, JsonObject
 
 # The number of the transaction is taken behind the lock, so that later writers have higher ones.
@@ -63,6 +63,16 @@ class _Pending(Struct):
         return self.record is None and self.live is None
 
 
+def _read(where: Condition) -> set[str]:
+    """The properties that a condition reads; its texts change with whole records alone."""
+    found: set[str] = set()
+    for part in parts(where):
+        name = getattr(part, "property", None)
+        if name is not None:
+            found.add(name)
+    return found
+
+
 def _names(names: frozenset[str] | None) -> str | None:
     return None if names is None else msgspec.json.encode(sorted(names)).decode()
 
@@ -76,6 +86,8 @@ class Writes(Reads):
         super().__init__(link, layouts, id, None)
         self._at = int(now.timestamp())
         self._rows_held: dict[tuple[str, Id], _Held] = {}
+        # Looked for, and not there.
+        self._absent: set[tuple[str, Id]] = set()
         self._pending: dict[str, dict[Id, _Pending]] = {}
         self._entries_waiting: list[Entry] = []
         # The waiting entry of (type, id) that a further update may join.
@@ -117,25 +129,36 @@ class Writes(Reads):
     async def _objects(
         self, layout: Layout, ids: Sequence[Id] | None, names: Collection[str] | None
     ) -> dict[Id, bytes]:
-        pending = self._pending.get(layout.name)
-        if not pending:
-            return await super()._objects(layout, ids, names)
+        """Nobody else writes the account meanwhile: what was read once need not be read again."""
         if ids is None:
             await self._write_records()
             return await super()._objects(layout, ids, names)
-        stored = [id for id in ids if id not in pending]
-        found = await super()._objects(layout, stored, names) if stored else {}
-        for id in ids:
-            if id in pending and not pending[id].is_gone:
-                found[id] = await self._joined(layout, pending[id])
+        pending = self._pending.get(layout.name, {})
+        wants_cold = layout.cold is not None and (names is None or not layout.cold_names.isdisjoint(names))
+        found: dict[Id, bytes] = {}
+        missing = []
+        for id in dict.fromkeys(ids):
+            if id in pending:
+                if not pending[id].is_gone:
+                    found[id] = await self._joined(layout, pending[id], wants_cold)
+                continue
+            held = self._rows_held.get((layout.name, id))
+            if held is not None and not (wants_cold and held.parts.cold is None):
+                found[id] = held.parts.joined()
+            elif (layout.name, id) not in self._absent:
+                missing.append(id)
+        if missing:
+            found.update(await super()._objects(layout, missing, names))
         return {id: found[id] for id in dict.fromkeys(ids) if id in found}
 
-    async def _joined(self, layout: Layout, pending: _Pending) -> bytes:
+    async def _joined(self, layout: Layout, pending: _Pending, wants_cold: bool) -> bytes:
         if pending.record is not None:
             return msgspec.json.encode(pending.record)
         assert pending.live is not None
         assert pending.held is not None
-        held = await self._with_cold(layout, pending.live["id"], pending.held)
+        held = pending.held
+        if wants_cold:
+            held = await self._with_cold(layout, pending.live["id"], held)
         return Parts(msgspec.json.encode(pending.live), held.parts.fixed, held.parts.cold).joined()
 
     async def _rows(self, layout: Layout, wanted: Set[str], ids: list[Id] | None) -> dict[Id, bytes]:
@@ -148,17 +171,18 @@ class Writes(Reads):
         if ids is None:
             rows = await self._link.fetch(f"{source} ORDER BY r.rid", (self._a,))
         else:
-            rows = await self._link.fetch(f"{source} AND r.id = ANY($2::text[])", (self._a, ids))
+            rows = await self._link.fetch(f"{source} AND r.id = ANY($2::text[])", (self._a, storable(ids)))
         found = {}
-        for id, rid, has_texts, *parts in rows:
-            held = self._rows_held[layout.name, id] = _Held(rid, has_texts, Parts(*parts))
+        for id, rid, has_texts, *stored in rows:
+            held = self._rows_held[layout.name, id] = _Held(rid, has_texts, Parts(*stored))
             found[id] = held.parts.joined()
+        self._absent.update((layout.name, id) for id in ids or () if id not in found)
         return found
 
     async def _held(self, layout: Layout, id: Id) -> _Held | None:
         """The stored record, without its cold part if that is all the same."""
         held = self._rows_held.get((layout.name, id))
-        if held is None:
+        if held is None and (layout.name, id) not in self._absent:
             await self._rows(layout, {"fixed", "cold"}, [id])
             held = self._rows_held.get((layout.name, id))
         return held
@@ -179,11 +203,14 @@ class Writes(Reads):
         offset: int = 0,
         distinct: str | None = None,
     ) -> list[Id]:
-        await self._write_records()
+        read = {distinct} if distinct else set()
+        for one in order:
+            read |= {one.by} if isinstance(one.by, str) else _read(one.by)
+        await self._write_what_counts(type, read | _read(where))
         return await super().select(type, where, order, limit=limit, offset=offset, distinct=distinct)
 
     async def count(self, type: str, where: Condition = EVERYTHING, *, distinct: str | None = None) -> int:
-        await self._write_records()
+        await self._write_what_counts(type, _read(where) | ({distinct} if distinct else set()))
         return await super().count(type, where, distinct=distinct)
 
     async def owns_blob(self, ids: Collection[BlobId]) -> set[BlobId]:
@@ -237,7 +264,7 @@ class Writes(Reads):
         pending = await self._pending_of(layout, id)
         if pending.record is None and not names <= layout.simple:
             assert pending.held is not None
-            whole = msgspec.json.decode(await self._joined(layout, pending))
+            whole = msgspec.json.decode(await self._joined(layout, pending, True))
             pending.record, pending.live = whole, None
         if pending.record is not None:
             pending.record |= properties
@@ -306,6 +333,13 @@ class Writes(Reads):
 
     # ------------------------------------------------------------ writing
 
+    async def _write_what_counts(self, type: str, read: set[str]) -> None:
+        """For a selection of ``type`` that reads these properties: changes of others can wait."""
+        for pending in self._pending.get(type, {}).values():
+            if pending.live is None or not read.isdisjoint(pending.names):
+                await self._write_records()
+                return
+
     async def _write_records(self) -> None:
         await self._write(with_log=False)
 
@@ -330,6 +364,7 @@ class Writes(Reads):
         if pending.is_gone:
             assert held is not None
             self._rows_held.pop((layout.name, id), None)
+            self._absent.add((layout.name, id))
             writing.gone(held.rid, msgspec.json.decode(held.parts.joined()))
             return
         if pending.live is not None:
@@ -338,13 +373,14 @@ class Writes(Reads):
             before = msgspec.json.decode(held.parts.live)
             covers = self._covers(layout, held)
             writing.live(held.rid, before, pending.live, encoded, pending.names, covers)
-            parts = Parts(encoded, held.parts.fixed, held.parts.cold)
-            self._rows_held[layout.name, id] = _Held(held.rid, held.has_texts, parts)
+            now = Parts(encoded, held.parts.fixed, held.parts.cold)
+            self._rows_held[layout.name, id] = _Held(held.rid, held.has_texts, now)
             return
         assert pending.record is not None
         before = None
         if held is None:
             self._arrivals += 1
+            self._absent.discard((layout.name, id))
             held = _Held(layout.rid(pending.record, self._arrivals), False, Parts(b""))
         else:
             held = await self._with_cold(layout, id, held)
@@ -355,8 +391,8 @@ class Writes(Reads):
         if pending.texts is not None and layout.txt:
             writing.texts(held.rid, pending.texts)
         live, fixed, cold = encoded_parts
-        parts = Parts(live, fixed, cold if layout.cold else None)
-        self._rows_held[layout.name, id] = _Held(held.rid, has_texts, parts)
+        now = Parts(live, fixed, cold if layout.cold else None)
+        self._rows_held[layout.name, id] = _Held(held.rid, has_texts, now)
 
     def _covers(self, layout: Layout, held: _Held) -> list[bytes | None]:
         if not layout.covers or not layout.members:

@@ -6,6 +6,7 @@ hold U+0000 either.
 
 import hashlib
 import struct
+from collections.abc import Iterable
 from typing import Any
 
 _NUMBER, _STRING, _BOOLEAN = b"\x01", b"\x02", b"\x03"
@@ -26,7 +27,7 @@ def key(value: Any) -> bytes | None:
         case int() | float():
             return _NUMBER + _number(value)
         case str():
-            return _STRING + value.encode()
+            return _STRING + value.encode("utf-8", "surrogatepass")
         case _:
             return None
 
@@ -50,7 +51,19 @@ def kind_of(value: Any) -> tuple[bytes, bytes]:
 
 def member(name: str) -> bytes:
     """What a table of members keeps of a member."""
-    octets = name.encode()
+    octets = name.encode("utf-8", "surrogatepass")
     if len(octets) <= _MEMBER_OCTETS:
         return octets
     return octets[:_MEMBER_OCTETS] + hashlib.sha256(octets).digest()
+
+
+def storable(values: Iterable[str]) -> list[str]:
+    """Those that PostgreSQL's text can hold; no id has the others (they may be asked for all the same)."""
+    return [value for value in values if _is_text(value)]
+
+
+def _is_text(value: str) -> bool:
+    try:
+        return b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False
