@@ -24,8 +24,8 @@ from tools.cluster.postgres import PostgresServer
 from veredus.app import open_store
 from veredus.config import Config
 from veredus.mail.email.admit import prepare
-from veredus.moving import Head, LogRow, LogRows, Pieces, Row, Rows
 from veredus.ports import Table
+from veredus.ports.moving import Head, LogRow, LogRows, Pieces, Row, Rows
 from veredus.store.moving import LOG_ROWS_AT_ONCE, ROWS_AT_ONCE, divided
 from veredus.wire.types import JsonObject
 

@@ -42,8 +42,8 @@ from veredus.mail.mailbox_shape import CAPABILITY as MAIL_CAPABILITY
 from veredus.mail.provision import provision
 from veredus.mail.snippet import SnippetMethod
 from veredus.mail.thread import THREAD
-from veredus.moving import Moving
 from veredus.ports import BlobStore, Clock, EventBus, Store, Table, Unavailable
+from veredus.ports.moving import Moving
 from veredus.push.hub import Hub
 from veredus.push.web.email_push import CAPABILITY as EMAIL_PUSH_CAPABILITY
 from veredus.push.web.email_push import EmailPushChecks, NewEmails
@@ -54,6 +54,7 @@ from veredus.push.web.vapid import CAPABILITY as VAPID_CAPABILITY
 from veredus.push.web.vapid import TABLE as VAPID_TABLE
 from veredus.push.web.vapid import Vapid
 from veredus.quota.type import QUOTA, charge, set_limits
+from veredus.readiness import Readiness
 from veredus.schema import DataType, Method
 from veredus.schema.plugins import plugin_types
 from veredus.store.dump_files import DumpFiles
@@ -115,6 +116,7 @@ class App(Struct):
     engine: Engine
     web_push: WebPush
     clock: Clock
+    readiness: Readiness
 
     async def add_account(self, address: str, password: str | None, name: str | None = None) -> Id:
         """A user with a ready account: mailboxes with roles, and quota."""
@@ -132,19 +134,14 @@ class App(Struct):
         self.directory.drop()
 
     async def ready(self) -> list[str]:
-        """What keeps the server from serving; empty when nothing does."""
-        try:
-            async with self.store.read("system") as snapshot:
-                await snapshot.state("User")
-        except Exception as error:  # whatever it is, it is the answer
-            return [f"store: {error}"]
-        return []
+        """What keeps the server from serving; empty when nothing does. Answers within about a second."""
+        return await self.readiness.problems()
 
     def degraded(self) -> list[str]:
         """What makes the server worse without keeping it from serving: without a bus, the changes of other
-        processes are found within a second, in the log."""
+        processes are found within a second, in the log; without blobs, lists of mail are still read."""
         trouble = self.bus.trouble()
-        return [] if trouble is None else [f"bus: {trouble}"]
+        return [*([] if trouble is None else [f"bus: {trouble}"]), *self.readiness.worse()]
 
 
 def build_registry(config: Config, blobs: BlobStore, extra: Sequence[DataType]) -> tuple[Registry, Admission]:
@@ -325,6 +322,8 @@ async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -
         stack.push_async_callback(hub.close)
         vapid = await Vapid.open(store, SYSTEM, clock)
         located: Located = {**LOCATED, VAPID_CAPABILITY: vapid.capability}
+        readiness = Readiness(store, _tables(registry), blobs, id_of_blob(b""))
+        stack.push_async_callback(readiness.close)
         engine = Engine(registry, Services(store, blobs, directory, clock, limits), located)
         yield App(
             config=config,
@@ -358,4 +357,5 @@ async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -
                 sending=_sending(config),
             ),
             clock=clock,
+            readiness=readiness,
         )

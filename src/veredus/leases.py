@@ -95,6 +95,8 @@ async def _kept(store: Store, lease: Lease, ttl_s: float, asked: float) -> Async
         if not limit.expired():  # the work's own
             raise
         raise LeaseLost(lease.name) from None
+    if limit.expired():  # the work took no notice of its cancellation
+        raise LeaseLost(lease.name)
 
 
 async def _renew(store: Store, lease: Lease, ttl_s: float, limit: asyncio.Timeout) -> None:
@@ -111,13 +113,14 @@ async def _renew(store: Store, lease: Lease, ttl_s: float, limit: asyncio.Timeou
         except Exception:
             log.exception("lease not renewed", lease=lease.name)
             return
-        if limit.expired():
-            return
         if found != lease:
             # Had it run out, we may have taken it anew; but who knows what others did in between.
-            limit.reschedule(loop.time())
+            if not limit.expired():
+                limit.reschedule(loop.time())
             if found is not None:
                 await store.release(found)
+            return
+        if limit.expired():
             return
         limit.reschedule(asked + ttl_s * _GIVE_UP)
         pause = ttl_s * _RENEW

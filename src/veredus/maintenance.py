@@ -23,6 +23,8 @@ from veredus.wire.types import BlobId
 log = structlog.get_logger()
 
 INTERVAL_S = 3600.0
+# After a round that could not be: the database or the blobs were away.
+_SOON_S = 60.0
 # How long a client may refer to what it uploaded; RFC 8620 §6 asks for an hour at least.
 UPLOAD_LIFE = timedelta(hours=24)
 # An upload's record is made after its blob was put, so the blob is kept a little longer than the record.
@@ -63,16 +65,20 @@ class Maintenance:
         turn = None
         try:
             while not stop.is_set():
+                pause_s = INTERVAL_S
                 try:
                     turn = await self._store.acquire(TURN, self._holder, _TURN_S)
                     if turn is not None:
                         await self.round()
                 except LeaseLost:
                     log.warning("maintenance broken off: the lease was lost")
+                except Unavailable as error:
+                    log.warning("maintenance broken off", error=str(error))
+                    pause_s = _SOON_S
                 except Exception as error:  # the server lives on, whatever it is
                     log.error("maintenance failed", error=f"{type(error).__name__}: {error}")
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(INTERVAL_S):
+                    async with asyncio.timeout(pause_s):
                         await stop.wait()
         finally:
             if turn is not None:

@@ -11,7 +11,7 @@ import pytest
 from contract import postgres
 from contract.stores import CACHE, NEWEST, STORES, FakeClock, message, put
 from veredus.conditions import Eq, Has, Order
-from veredus.moving import Dump, Head, LogRows, Moving, Piece, Rows
+from veredus.ports.moving import Dump, Head, LogRows, Moving, Piece, Rows
 
 TYPES = ("Message", "Box", "Cache")
 

@@ -1,14 +1,17 @@
 """What S3 asks for besides: few requests, parts, clear errors, and a garbage collector that may sleep."""
 
 import asyncio
+import gc
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import pytest
@@ -122,6 +125,50 @@ async def test_a_cancelled_upload_leaves_no_parts(s3: S3Server, store: S3Blobs, 
     assert s3.bucket().multiparts == {}
     async with opened_s3(s3.settings()) as again:
         assert await again.get(id_of(data)) == data
+
+
+async def test_nobody_hears_of_an_upload_that_fails_behind_its_caller(s3: S3Server, store: S3Blobs) -> None:
+    heard: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
+    with (
+        s3.refusing("400 Bad Request", lambda _, path: "partNumber=2" in path),
+        s3.gate(lambda _, path: "partNumber=1" in path) as gate,
+    ):
+        task = asyncio.create_task(store.put(stream(sample(12_000_000)), max_size=MAX))
+        await gate.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        gate.opened.set()
+        while store._uploads:
+            await asyncio.sleep(0.01)
+    gc.collect()
+    assert heard == []
+    assert await put_times(store) == {}
+
+
+async def test_a_cancelled_put_waits_for_the_thread_that_spools(
+    store: S3Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would write into a file that is closed, or make one that nobody closes."""
+    begun, go_on = threading.Event(), threading.Event()
+    files: list[IO[bytes]] = []
+    make = tempfile.TemporaryFile
+
+    def slow(**how: int) -> IO[bytes]:
+        begun.set()
+        go_on.wait(10)
+        files.append(make(**how))
+        return files[0]
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", slow)
+    task = asyncio.create_task(store.put(stream(sample(PART + 1)), max_size=MAX))
+    await asyncio.to_thread(begun.wait, 10)
+    task.cancel()
+    asyncio.get_running_loop().call_later(0.05, go_on.set)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [file.closed for file in files] == [True]
 
 
 async def test_a_spool_that_cannot_be_written_is_unavailable(
@@ -281,13 +328,27 @@ async def test_purge_waits_seven_days_and_restores_what_a_race_took(
         return set(ids) & {id}
 
     clock.time += 6 * DAY
-    assert await store.purge(clock.time - 7 * DAY, in_use) == 0
+    assert await store.purge(clock.time - 7 * DAY, nothing) == 0
     clock.time += 2 * DAY
     assert await store.purge(clock.time - 7 * DAY, in_use) == 1
     assert set(await put_times(store)) == {id}
     assert not [key for key in s3.bucket().keys if "/trash/" in key]
     assert await store.get(id) == data
     assert await store.get(other) is None
+
+
+async def test_a_round_brings_back_what_a_race_took_before_a_backup_goes_without(
+    store: S3Blobs, clock: Hand
+) -> None:
+    id, other = [(await store.put(sample(size), max_size=MAX)).id for size in (100, 101)]
+    clock.time += 2 * DAY
+    await store.delete([id, other], put_before=clock.time)
+
+    async def in_use(ids: Collection[str]) -> set[str]:
+        return set(ids) & {id}
+
+    assert await store.purge(clock.time - 7 * DAY, in_use) == 0
+    assert set(await put_times(store)) == {id}
 
 
 async def test_a_late_purge_leaves_a_newer_copy(s3: S3Server, store: S3Blobs, clock: Hand) -> None:

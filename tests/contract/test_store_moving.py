@@ -12,10 +12,11 @@ from msgspec.structs import replace
 from contract.moved import Broken, broken, clock, everything, fill, kind, make, told
 from contract.stores import BOX, CACHE, MESSAGE, STORES, FakeClock, message, put
 from veredus.conditions import Text
-from veredus.moving import Head, LogRow, Moving, Piece, Row
 from veredus.ports import Cursor, Table
+from veredus.ports.moving import Head, LogRow, Moving, Piece, Row
 from veredus.store import moving
 from veredus.store.memory import MemoryStore
+from veredus.wire.types import JsonObject
 
 __all__ = ["clock", "kind", "make"]
 
@@ -195,6 +196,45 @@ async def test_a_copy_catches_up_with_its_source(pair: tuple[Moving, Moving], cl
     assert not await target.catch_up("A", stamp, delta)
     await change_again(pair)
     assert await told(target) == await told(source)
+
+
+async def test_a_log_that_is_pruned_on_one_side_is_a_change(
+    pair: tuple[Moving, Moving], clock: FakeClock
+) -> None:
+    """Else the two would be taken for the same, and their logs would not be."""
+    source, target = pair
+    await fill(source, clock)
+    await put(source, message("kept"), account="Z")
+    await target.load("A", partial(source.dump, "A"))
+    stamp = (await target.loaded())["A"]
+    clock.pass_by(days=1)
+    await put(source, message("kept"), account="Z")
+    await source.prune(clock.now() - timedelta(hours=1))
+    assert (await everything(source))[0][0] != stamp
+    delta = await source.changed_since("A", stamp)
+    assert delta is not None
+    assert await target.catch_up("A", stamp, delta)
+    assert await everything(target) == await everything(source)
+    assert await told(target) == await told(source)
+
+
+@pytest.mark.usefixtures("small_pieces")
+async def test_the_blobs_of_what_is_being_loaded_are_in_use(
+    pair: tuple[Moving, Moving], clock: FakeClock
+) -> None:
+    source, target = pair
+    await fill(source, clock)
+    ids = {record["blobId"] for record in await _messages(source)}
+    with pytest.raises(Broken):
+        await target.load("A", broken(partial(source.dump, "A"), 3))
+    assert await target.referenced_blobs(ids)
+    await target.load("A", partial(source.dump, "A"))
+    assert await target.referenced_blobs(ids) == ids
+
+
+async def _messages(store: Moving) -> list[JsonObject]:
+    async with store.read("A") as snapshot:
+        return await snapshot.get("Message", None)
 
 
 async def change_again(pair: tuple[Moving, Moving]) -> None:

@@ -1,7 +1,9 @@
 """Work under a lease: it stops in time, and another takes over soon."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -123,6 +125,40 @@ async def test_a_lease_that_another_has_ends_the_work_with_the_next_renewal(stor
     with pytest.raises(LeaseLost):
         await work()
     assert await store.acquire("work", "a third", 1) is None
+
+
+async def test_work_that_takes_no_notice_of_the_loss_is_told_at_its_end(store: Store) -> None:
+    async def work() -> None:
+        async with hold(store, "work", TTL_S):
+            store.is_down = True
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(NEVER_S)
+
+    with pytest.raises(LeaseLost):
+        await work()
+
+
+async def test_work_that_kept_the_event_loop_for_too_long_is_told_at_its_end(store: Store) -> None:
+    with pytest.raises(LeaseLost):
+        async with hold(store, "work", TTL_S):
+            time.sleep(TTL_S)
+
+
+async def test_a_lease_that_was_taken_anew_by_a_late_renewal_is_given_back(store: Store) -> None:
+    """The event loop was held up for longer than the lease runs; then timer and renewal come at once."""
+
+    async def work() -> None:
+        async with hold(store, "work", TTL_S):
+            asked = store.asked
+            time.sleep(TTL_S * 1.1)
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(NEVER_S)
+            while store.asked == asked:
+                await asyncio.sleep(0)
+
+    with pytest.raises(LeaseLost):
+        await work()
+    assert await store.acquire("work", "another", 1) is not None
 
 
 async def test_a_timeout_of_the_work_stays_a_timeout(store: Store) -> None:

@@ -1,7 +1,7 @@
 """``make cluster``: PostgreSQL, nats-server, an S3-compatible store, three nodes and haproxy, on one machine.
 
-Until Ctrl-C. ``--once``: deliver, read and push through different nodes, kill a node, restart nats-server and
-PostgreSQL, see that clients carry on, and end.
+Until Ctrl-C; what is killed meanwhile is started again. ``--once``: deliver, read and push through different
+nodes, kill a node, restart nats-server and PostgreSQL, see that clients carry on, and end.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from tools.cluster.cluster import Cluster, Plan
+from tools.cluster.keeping import AFTER_S, keep
 from tools.cluster.postgres import PostgresFailed
 from tools.cluster.process import NotStarted
 from tools.cluster.story import Story, StoryFailed
@@ -33,7 +34,7 @@ async def run(plan: Plan, *, once: bool) -> None:
                 await Story(cluster, user, password).tell()
                 print("\n  That was all of it.\n", flush=True)
             else:
-                await asyncio.Event().wait()
+                await keep(cluster, lambda text: print(f"  {text}", flush=True))
 
 
 def banner(cluster: Cluster) -> str:
@@ -64,9 +65,10 @@ def banner(cluster: Cluster) -> str:
   Send      swaks --protocol LMTP --server 127.0.0.1:{proxy.lmtp} --to {user} --header 'Subject: My own'
   Read      curl -u {who} {session}
             VEREDUS_JMAP_PASSWORD={password} {veredus} jmap query Email -u {user} -s {session}
-  Push      curl -N -u {who} '{proxy.url}/jmap/eventsource?types=*&closeafter=no&ping=15'
-  Break     kill -9 {pid} ends node 1 at once; kill {pid} lets it drain for {cluster.plan.drain_s:g} s
-  Mend      {veredus} serve --config {node.config}
+  Push      VEREDUS_JMAP_PASSWORD={password} {veredus} jmap watch Email -u {user} -s {session}
+            curl -N -u {who} '{proxy.url}/jmap/eventsource?types=*&closeafter=no&ping=15'
+  Break     kill -9 any pid above; kill {pid} lets node 1 drain for {cluster.plan.drain_s:g} s
+  Mend      nothing to do: what has ended starts again after {AFTER_S} s
   Stop      Ctrl-C
 """
 

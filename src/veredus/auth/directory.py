@@ -37,7 +37,8 @@ class StoreDirectory:
         now = self._now()
         if now - self._looked_at >= _LOOK_EVERY_S:
             self._looked_at = now
-            async with self._store.read(SYSTEM) as snapshot:
+            # States are of one moment in any case.
+            async with self._store.read(SYSTEM, optimistic=True) as snapshot:
                 state = tuple([await snapshot.state(table.name) for table in TABLES])
             if state != self._state:
                 self._state = state

@@ -82,7 +82,7 @@ class S3Blobs:
                 return await self.put(bytes(piece), max_size=max_size)
             await spool.write(piece)
         except BaseException:  # cancelled, too
-            spool.close()
+            await asyncio.to_thread(spool.close)
             raise
         id, _ = spool.rewound()
         await self._finish(self._send(spool))
@@ -99,8 +99,14 @@ class S3Blobs:
         """Wait for an upload; it does not end with the caller."""
         upload = asyncio.create_task(sending)
         self._uploads.add(upload)
-        upload.add_done_callback(self._uploads.discard)
+        upload.add_done_callback(self._ended)
         await asyncio.shield(upload)
+
+    def _ended(self, upload: asyncio.Task[None]) -> None:
+        """Nobody else may be left who hears of a failure; nobody refers to that blob then."""
+        self._uploads.discard(upload)
+        if not upload.cancelled():
+            upload.exception()
 
     async def get(self, id: BlobId, start: int = 0, end: int | None = None) -> bytes | None:
         """Raises Damaged when a whole blob has another digest."""

@@ -78,16 +78,17 @@ class Trash:
             await self._bucket.delete([entry.key for entry in page if id_in(entry.key) in ids])
 
     async def purge(self, before: datetime, in_use: BlobsInUse) -> int:
-        """See BlobStore.purge."""
+        """See BlobStore.purge. What a race took comes back at once: a backup has only what is live."""
         purged = 0
         async for page in self._bucket.pages(TRASH):
-            old = [entry for entry in page if entry.modified < before]
-            ids = {id for entry in old if (id := id_in(entry.key)) is not None}
-            if ids:
-                used = await in_use(ids)
-                await self._restore(old, used)
-                await self._bucket.delete([entry.key for entry in old if id_in(entry.key) in ids])
-                purged += len(ids - used)
+            ours = [entry for entry in page if id_in(entry.key) is not None]
+            if not ours:
+                continue
+            used = await in_use({str(id_in(entry.key)) for entry in ours})
+            await self._restore(ours, used)
+            old = [entry for entry in ours if entry.modified < before]
+            await self._bucket.delete([entry.key for entry in old])
+            purged += len({id_in(entry.key) for entry in old} - used)
         return purged
 
     async def _restore(self, entries: Iterable[Entry], used: Collection[BlobId]) -> None:

@@ -143,7 +143,8 @@ def _target(config: "Config", to: str, endpoint: str | None, region: str | None)
     for option, text, check in (("--to", to, checks.blobs_url), ("--endpoint", endpoint, checks.http_url)):
         problem = None if text is None else check(text)
         if problem is not None:
-            raise Failure(f"{option}: {problem}, got {text!r}", EXIT_USAGE)
+            got = "" if "got" in problem else f", got {text!r}"
+            raise Failure(f"{option}: {problem}{got}", EXIT_USAGE)
     if to == "memory":
         raise Failure("--to memory: nothing would be left of it when this command ends", EXIT_USAGE)
     key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")

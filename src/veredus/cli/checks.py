@@ -58,9 +58,10 @@ async def _references(snapshot: Snapshot, type: str, name: str, ids: list[Id]) -
 async def _blob(app: "App", id: BlobId, read: bool) -> str | None:
     if not read:
         return None if await app.blobs.size(id) is not None else f"blob {id} is missing"
-    from veredus.app import id_of_blob
+    from veredus.app import is_intact
 
-    data = await app.blobs.get(id)
-    if data is None:
+    try:
+        is_good = await is_intact(app.blobs, id)
+    except KeyError:
         return f"blob {id} is missing"
-    return None if id_of_blob(data) == id else f"blob {id} is damaged: its bytes have another digest"
+    return None if is_good else f"blob {id} is damaged: its bytes have another digest"

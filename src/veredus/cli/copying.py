@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from veredus.cli.common import Failure
-from veredus.moving import Dumps, Head, Moving, Piece, Pieces, Rows
+from veredus.ports.moving import Dumps, Head, Moving, Piece, Pieces, Rows
 
 if TYPE_CHECKING:
     from veredus.cli.transfer.progress import Progress

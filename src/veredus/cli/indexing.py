@@ -15,8 +15,8 @@ from veredus.cli.transfer.progress import Progress, progress
 if TYPE_CHECKING:
     from veredus.config import Config
     from veredus.engine.registry import Registry
-    from veredus.moving import Moving
     from veredus.ports import BlobStore
+    from veredus.ports.moving import Moving
     from veredus.schema import DataType
     from veredus.wire.types import BlobId, Id, JsonObject
 

@@ -2,13 +2,13 @@
 
 import socket
 
-# By the class, or the whole, of PostgreSQL's SQLSTATE.
+# By the class, or the whole, of PostgreSQL's SQLSTATE. "Its URL" is storage.url or what a command was given as --to.
 _BY_STATE = {
-    "28": "check user and password in storage.url, and the server's pg_hba.conf",
-    "3D000": "make it: CREATE DATABASE, or name another one in storage.url",
+    "28": "check user and password in its URL, and pg_hba.conf of PostgreSQL",
+    "3D000": "make it: CREATE DATABASE; or name another one in its URL",
     "53300": "raise max_connections of PostgreSQL, or lower storage.connections",
     "57P03": "the server is starting or stopping; try again",
-    "42501": "grant the user of storage.url what is lacking",
+    "42501": "grant the user of its URL what is lacking",
 }
 
 
@@ -16,13 +16,15 @@ def remedy(error: BaseException) -> str:
     """Begins with " - "; empty when the error says it itself, or nothing is known."""
     cause = error.__cause__
     state = getattr(cause, "sqlstate", None)
+    if " - " in str(error):  # it says itself what to do
+        return ""
     if state is not None:
         found = _BY_STATE.get(state) or _BY_STATE.get(state[:2])
         return f" - {found}" if found else ""
     if not str(error).startswith("PostgreSQL"):
         return ""
     if isinstance(cause, socket.gaierror):
-        return " - check the host in storage.url"
+        return " - check the host in its URL"
     if isinstance(cause, OSError | TimeoutError):
-        return " - is it running, and storage.url right? `veredus doctor` looks closer"
+        return " - is it running, and its URL right? `veredus doctor` looks closer"
     return ""

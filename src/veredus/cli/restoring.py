@@ -17,7 +17,7 @@ from veredus.ports import Unavailable
 if TYPE_CHECKING:
     from veredus.app import App
     from veredus.config import Config
-    from veredus.moving import Dumps, Moving, Pieces
+    from veredus.ports.moving import Dumps, Moving, Pieces
 
 _DATABASE, _BLOBS = "veredus.db", "blobs"
 # In the data directory while a restore is under way: the new ids, so that it can go on with them.

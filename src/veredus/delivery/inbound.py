@@ -39,22 +39,34 @@ class Inbound:
 
     async def recipient(self, address: str) -> Reply | None:
         """At RCPT: refuse whom nobody is."""
-        return None if await self._account(address) else _NO_SUCH_USER
+        try:
+            return None if await self._account(address) else _NO_SUCH_USER
+        except Unavailable as error:
+            log.warning("recipient not looked up", error=str(error))
+            return _UNAVAILABLE
 
     async def _account(self, address: str) -> Id | None:
         return await self._directory.resolve(address)
 
     async def deliver(self, envelope: Envelope, message: bytes) -> Sequence[Reply]:
         """One reply per recipient; a message is stored or refused, never dropped."""
+        try:
+            return await self._deliver(envelope, message)
+        except Unavailable as error:
+            # Nothing was delivered yet: what follows the first delivery catches its own.
+            log.warning("delivery postponed", error=str(error))
+            return [_UNAVAILABLE] * len(envelope.recipients)
+
+    async def _deliver(self, envelope: Envelope, message: bytes) -> Sequence[Reply]:
         blob = await self._blobs.put(message, max_size=len(message))
         try:
             prepared = await self._admission.prepare(message, blob.id, utc_date(self._clock.now()))
         except SetError:
             return [_NOT_A_MESSAGE] * len(envelope.recipients)
+        accounts = [await self._account(address) for address in envelope.recipients]
         delivered: dict[Id, Reply] = {}
         replies = []
-        for address in envelope.recipients:
-            account = await self._account(address)
+        for account in accounts:
             if account is None:
                 replies.append(_NO_SUCH_USER)
                 continue
@@ -74,8 +86,8 @@ class Inbound:
                 await self._admission.finish(tx, [Changed(None, email)])
         except SetError as error:
             return _FULL if error.type == "overQuota" else _UNAVAILABLE
-        except Unavailable:
-            log.warning("delivery postponed", account=account, exc_info=True)
+        except Unavailable as error:
+            log.warning("delivery postponed", account=account, error=str(error))
             return _UNAVAILABLE
         log.info("delivered", account=account, email=email["id"], octets=email["size"])
         return _DELIVERED

@@ -10,7 +10,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from veredus.formats.mime.message import decode
-from veredus.ports import Blob, BlobStore, Snapshot, Store, Table
+from veredus.ports import Blob, BlobStore, Overtaken, Snapshot, Store, Table
 from veredus.wire import blob_ids
 from veredus.wire.dates import utc_date
 from veredus.wire.types import BlobId, Id, JsonObject
@@ -68,9 +68,8 @@ async def load(blobs: BlobStore, id: BlobId) -> bytes | None:
 
 async def find(store: Store, blobs: BlobStore, account: Id, user: str, id: BlobId) -> Download | None:
     """A blob for download; None when this user sees no such blob in the account."""
-    async with store.read(account) as snapshot:
-        if not await visible(snapshot, [id], user):
-            return None
+    if not await _is_visible(store, account, user, id):
+        return None
     part = blob_ids.parse(id)
     if part.encoding is None:
         size = await blobs.size(part.whole)
@@ -80,6 +79,15 @@ async def find(store: Store, blobs: BlobStore, account: Id, user: str, id: BlobI
             return Download(size, blob=part.whole, store=blobs)
     data = await load(blobs, id)
     return None if data is None else Download(len(data), data=data)
+
+
+async def _is_visible(store: Store, account: Id, user: str, id: BlobId) -> bool:
+    try:
+        async with store.read(account, optimistic=True) as snapshot:
+            return bool(await visible(snapshot, [id], user))
+    except Overtaken:
+        async with store.read(account) as snapshot:
+            return bool(await visible(snapshot, [id], user))
 
 
 async def note_upload(store: Store, account: Id, user: str, blob: Blob, type: str, now: datetime) -> None:

@@ -94,10 +94,12 @@ class Call:
     async def load_blob(self, id: BlobId, account: Id | None = None) -> bytes | None:
         if not await self.blob_exists(id, account):
             return None
+        await self._scope.snapshots.end()
         return await blob_access.load(self._scope.services.blobs, self._real(id))
 
     async def open_blob(self, id: BlobId, account: Id | None = None) -> blob_access.Download | None:
         services, owner = self._scope.services, account or self.account.id
+        await self._scope.snapshots.end()
         return await blob_access.find(
             services.store, services.blobs, owner, self.identity.user, self._real(id)
         )
@@ -111,11 +113,13 @@ class Call:
         return self.created_ids.get(id[1:], id) if id.startswith("#") else id
 
     async def store_blob(self, data: bytes) -> Blob:
+        await self._scope.snapshots.end()
         return await self._scope.services.blobs.put(data, max_size=len(data))
 
     async def upload_blob(
         self, data: bytes | AsyncIterator[bytes], type: str, account: Id | None = None
     ) -> Blob:
+        await self._scope.snapshots.end()
         blob = await self._scope.services.blobs.put(data, max_size=self.limit("maxSizeUpload"))
         await self._note_upload(blob, type, account)
         return blob

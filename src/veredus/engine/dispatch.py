@@ -1,5 +1,6 @@
 """From a request to a response's bytes (RFC 8620 §3): decode, call by call, encode."""
 
+from copy import copy
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ from veredus.engine.call import Call, RequestScope, Services
 from veredus.engine.references import resolve
 from veredus.engine.registry import Entry, Registry
 from veredus.engine.snapshots import Snapshots
-from veredus.ports import AccountInfo, Identity, Unavailable
+from veredus.ports import AccountInfo, Identity, Overtaken, Unavailable
 from veredus.wire import json
 from veredus.wire.arguments import Request, Response
 from veredus.wire.errors import MethodError, RequestError
@@ -35,6 +36,8 @@ class Dispatcher:
         created_ids: dict[Id, Id] = dict(request.created_ids or {})
 
         async def implicit(name: str, arguments: JsonObject, call_id: str) -> JsonObject | None:
+            # The call that made this one may have written already.
+            await scope.snapshots.prefer(optimistic=False)
             result, response = await self._call(scope, name, arguments, call_id)
             extra.append((result, response, call_id))
             return None if result == "error" else response
@@ -59,6 +62,7 @@ class Dispatcher:
                 except MethodError as error:
                     responses.append(("error", error.to_json(), invocation.call_id))
                     continue
+                await snapshots.prefer(optimistic=self._is_reading(invocation.name))
                 result, response = await self._call(scope, invocation.name, arguments, invocation.call_id)
                 responses.append((result, response, invocation.call_id))
                 # §5.4: implicit calls are answered after the call that caused them.
@@ -82,6 +86,10 @@ class Dispatcher:
             raise RequestError.over_limit("maxCallsInRequest", f"At most {most} method calls in one request.")
         return request
 
+    def _is_reading(self, name: str) -> bool:
+        entry = self._registry.methods.get(name)
+        return entry is not None and not entry.writes
+
     async def _call(
         self, scope: RequestScope, name: str, arguments: JsonObject, call_id: str
     ) -> tuple[str, Any]:
@@ -91,8 +99,7 @@ class Dispatcher:
             if entry is None or entry.capability not in scope.using:
                 raise MethodError.unknown_method(name)
             account = _account(scope, entry, arguments)
-            typed = _typed(entry, arguments)
-            return name, await entry.run(Call(scope, account, call_id), typed)
+            return name, await _run(scope, entry, Call(scope, account, call_id), arguments)
         except MethodError as error:
             return "error", error.to_json()
         except Unavailable:
@@ -102,6 +109,17 @@ class Dispatcher:
             # A bug: logged in full, told without a word of it.
             log.exception("method failed", method=name, call=call_id[:50])
             return "error", MethodError.server_fail("The server has a fault; it was logged.").to_json()
+
+
+async def _run(scope: RequestScope, entry: Entry, call: Call, arguments: JsonObject) -> Any:
+    """The response. A call that was overtaken by a change is made once more, on a view that cannot be."""
+    budget = copy(scope.budget)
+    try:
+        return await entry.run(call, _typed(entry, arguments))
+    except Overtaken:
+        scope.budget = budget
+        await scope.snapshots.prefer(optimistic=False)
+        return await entry.run(call, _typed(entry, arguments))
 
 
 def decode(body: bytes) -> Any:

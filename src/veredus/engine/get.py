@@ -23,8 +23,11 @@ async def get(ctx: Access, type: DataType, args: GetArguments) -> JsonObject:
         asked = ids
         if type.shown is not None:
             ids = await shown(ctx, snapshot, type, ids)
-        if ids is None and await snapshot.count(type.name) > most:
-            raise MethodError.request_too_large(f"There are more than {most} records; ask for them by ids.")
+        if ids is None:
+            # Not all records at once: stores remember ids, and records by their ids.
+            ids = await snapshot.select(type.name, limit=most + 1)
+            if len(ids) > most:
+                raise MethodError.request_too_large(f"There are more than {most} records; ask for them by ids.")
         state = await snapshot.state(type.name)
         found = await _records(ctx, snapshot, type, ids, names, args)
     response: JsonObject = {"accountId": args.account_id, "state": str(state), "list": found, "notFound": []}
@@ -68,7 +71,7 @@ async def _records(
     ctx: Access,
     snapshot: Snapshot,
     type: DataType,
-    ids: list[Id] | None,
+    ids: list[Id],
     names: list[str],
     args: GetArguments,
 ) -> Sequence[Any]:

@@ -162,7 +162,8 @@ class Hub:
             self._reading = None
 
     async def _read(self, account: AccountStates) -> None:
-        async with self._store.read(account.id) as snapshot:
+        # One statement is never overtaken.
+        async with self._store.read(account.id, optimistic=True) as snapshot:
             states = await snapshot.states()
         account.learn(states)
         if not account.loaded.done():

@@ -10,6 +10,7 @@ from typing import Protocol
 import structlog
 
 from veredus.formats.smtp import Envelope, Limits, MessageReceived, Reply, Role, trace_headers
+from veredus.ports import Unavailable
 
 log = structlog.get_logger()
 
@@ -90,6 +91,9 @@ class Reception:
 def described(error: Exception) -> dict[str, object]:
     """Log fields of an exception: its type and the places it passed.
 
-    Its text, or the locals that a renderer adds, may quote a message.
+    Its text, or the locals that a renderer adds, may quote a message. That of Unavailable does not: it says which
+    resource is lost, and why.
     """
+    if isinstance(error, Unavailable):
+        return {"error": type(error).__name__, "reason": str(error)}
     return {"error": type(error).__name__, "trace": traceback.format_tb(error.__traceback__)}

@@ -14,8 +14,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from veredus.moving import Piece, Pieces, Rows
 from veredus.ports import Unavailable
+from veredus.ports.moving import Piece, Pieces, Rows
 from veredus.wire.types import Id
 
 _MARK = b"veredus dump 1\n"

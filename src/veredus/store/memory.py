@@ -21,7 +21,6 @@ import msgspec
 from msgspec import Struct
 
 from veredus.conditions import EVERYTHING, Condition, Order, Texts, matches
-from veredus.moving import Delta, Dump, Moving, Pieces
 from veredus.ports import (
     Change,
     Changes,
@@ -35,6 +34,7 @@ from veredus.ports import (
     Table,
     Transaction,
 )
+from veredus.ports.moving import Delta, Dump, Moving, Pieces
 from veredus.store import limits, memory_moving, moving, order, projection
 from veredus.store.announce import silence
 from veredus.store.coalesce import Entry, coalesce
@@ -240,7 +240,7 @@ class MemoryStore:
         # By name: the last one given out, and until when, by the monotonic clock.
         self._leases: dict[str, tuple[Lease, float]] = {}
 
-    def read(self, account: Id) -> AbstractAsyncContextManager[Snapshot]:
+    def read(self, account: Id, *, optimistic: bool = False) -> AbstractAsyncContextManager[Snapshot]:
         return self._read(account)
 
     @asynccontextmanager
@@ -308,8 +308,10 @@ class MemoryStore:
         return sorted(id for id, state in self._accounts.items() if state.log or any(state.rows.values()))
 
     async def referenced_blobs(self, ids: Collection[BlobId]) -> set[BlobId]:
+        """Also those of accounts that are being loaded."""
         found: set[BlobId] = set()
-        return found.union(*(_referenced(self._tables, state, ids) for state in self._accounts.values()))
+        states = (*self._accounts.values(), *self._loads.states())
+        return found.union(*(_referenced(self._tables, state, ids) for state in states))
 
     async def prune(self, before: datetime) -> None:
         """The last entry of all stays, as in every store: positions in the log go on from there."""

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec import Struct
 
-from veredus.moving import Delta, Dump, Head, LogRow, LogRows, Pieces, Row, Rows
 from veredus.ports import Change, Table
+from veredus.ports.moving import Delta, Dump, Head, LogRow, LogRows, Pieces, Row, Rows
 from veredus.store import memory_state, moving, order
 from veredus.store.coalesce import Entry
 from veredus.store.memory_state import State
@@ -37,6 +37,10 @@ class Loads:
 
     def stamps(self) -> dict[Id, str]:
         return dict.fromkeys(self._parts, "") | self._whole
+
+    def states(self) -> list[State]:
+        """Of what is being loaded, as far as it has come."""
+        return [part.state for part in self._parts.values()]
 
     async def load(self, account: Id, dump: Dump) -> None:
         part = self._parts.get(account)
@@ -118,11 +122,12 @@ async def dump(
 
 def _head(tables: Mapping[str, Table], account: Id, state: State, dumped: Mapping[str, list[Row]]) -> Head:
     unlogged = (row for table in tables.values() if not table.logged for row in dumped[table.name])
+    states = {type: (modseq, state.floors.get(type, 0)) for type, modseq in state.states.items()}
     return Head(
         account,
-        moving.stamp(state.modseq, tables.values(), unlogged),
+        moving.stamp(state.modseq, states, tables.values(), unlogged),
         state.modseq,
-        {type: (modseq, state.floors.get(type, 0)) for type, modseq in state.states.items()},
+        states,
         tuple(tables.values()),
         {type: len(rows) for type, rows in dumped.items()},
     )

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from veredus.moving import Delta, Dump, Head, Pieces, Row, Rows
 from veredus.ports import Table, Transaction, Unavailable
+from veredus.ports.moving import Delta, Dump, Head, Pieces, Row, Rows
 from veredus.store import projection
 from veredus.wire.types import Id, JsonObject
 
@@ -31,9 +31,15 @@ def staged(account: Id) -> str:
     return HIDDEN + account
 
 
-def stamp(modseq: int, tables: Iterable[Table], unlogged: Iterable[Row]) -> str:
-    """Every change of a logged table raises the modseq; the others are small, and read."""
-    digest = hashlib.blake2b(msgspec.json.encode(list(tables)), digest_size=16)
+def stamp(
+    modseq: int, states: Mapping[str, tuple[int, int]], tables: Iterable[Table], unlogged: Iterable[Row]
+) -> str:
+    """Every change of a logged table raises the modseq; the others are small, and read.
+
+    ``states``: as of Head. An account whose log has been pruned has another stamp.
+    """
+    floors = sorted((type, floor) for type, (_, floor) in states.items() if floor)
+    digest = hashlib.blake2b(msgspec.json.encode([list(tables), floors]), digest_size=16)
     for row in unlogged:
         digest.update(row.canonical())
     return f"{modseq}-{digest.hexdigest()}"

@@ -12,7 +12,6 @@ from functools import partial
 import apsw
 import msgspec
 
-from veredus.moving import Delta, Dump, Moving, Pieces
 from veredus.ports import (
     Change,
     Clock,
@@ -25,6 +24,7 @@ from veredus.ports import (
     Transaction,
     Unavailable,
 )
+from veredus.ports.moving import Delta, Dump, Moving, Pieces
 from veredus.store import moving, sqlite_catch_up, sqlite_check, sqlite_leases, sqlite_moving, sqlite_texts
 from veredus.store.announce import silence
 from veredus.store.cache import Cache
@@ -77,7 +77,7 @@ class SQLiteStore:
 
     # ------------------------------------------------------------ accounts
 
-    def read(self, account: Id) -> AbstractAsyncContextManager[Snapshot]:
+    def read(self, account: Id, *, optimistic: bool = False) -> AbstractAsyncContextManager[Snapshot]:
         return self._read(account)
 
     @asynccontextmanager

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from veredus.moving import Delta, LogRows, Rows
 from veredus.ports import Kind
+from veredus.ports.moving import Delta, LogRows, Rows
 from veredus.store import moving
 from veredus.store.sqlite_connection import Connection
 from veredus.store.sqlite_moving import Layouts, head_of, insert_log, is_there, log_rows, records

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from heapq import merge
 from itertools import islice, starmap
 
-from veredus.moving import Dump, Head, LogRow, LogRows, Pieces, Row, Rows
 from veredus.ports import Unavailable
+from veredus.ports.moving import Dump, Head, LogRow, LogRows, Pieces, Row, Rows
 from veredus.store import moving, order
 from veredus.store.moving import Loader
 from veredus.store.sqlite_connection import AS_EVER, Connection
@@ -54,7 +54,8 @@ async def dump(connection: Connection, layouts: Layouts, id: Id, after: str | No
 
 def head_of(connection: Connection, layouts: Layouts, id: Id, account: int, modseq: int) -> Head:
     first, last = order.bounds(account)
-    states = connection.rows("SELECT type, modseq, floor FROM state WHERE n = ?", (account,))
+    rows = connection.rows("SELECT type, modseq, floor FROM state WHERE n = ?", (account,))
+    states = {type: (state, floor) for type, state, floor in rows}
     tables = tuple(layout.table for layout in layouts.values())
     unlogged = (
         row
@@ -64,9 +65,9 @@ def head_of(connection: Connection, layouts: Layouts, id: Id, account: int, mods
     )
     return Head(
         id,
-        moving.stamp(modseq, tables, unlogged),
+        moving.stamp(modseq, states, tables, unlogged),
         modseq,
-        {type: (state, floor) for type, state, floor in states},
+        states,
         tables,
         {
             layout.name: connection.number(

@@ -154,5 +154,6 @@ async def known_total(snapshot: Snapshot, plan: QueryPlan) -> int | None:
     if not isinstance(plan.where, Has) or plan.where.property != "mailboxIds":
         return None
     name = "totalThreads" if plan.distinct else "totalEmails"
-    found = await snapshot.get("Mailbox", [plan.where.key], {name})
-    return found[0][name] if found else 0
+    # Projected records are remembered by stores.
+    found: list[Any] = await snapshot.project("Mailbox", [plan.where.key], [name])
+    return msgspec.json.decode(getattr(found[0], name), type=int) if found else 0

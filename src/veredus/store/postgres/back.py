@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from veredus.ports import Table
+from veredus.store.postgres.database import connect
 from veredus.store.postgres.migrate import migrate
-from veredus.store.postgres.pool import connect
 from veredus.store.postgres.schema import Layout
 from veredus.store.postgres.store import Servers
 

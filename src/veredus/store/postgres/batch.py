@@ -41,6 +41,10 @@ class Batch:
         ]
         return f"unnest({', '.join(arrays)}) AS u({', '.join(name for name, _ in columns)})"
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._parts
+
     def add(self, sql: str) -> None:
         self._parts.append(sql)
 

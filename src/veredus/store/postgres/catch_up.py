@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from veredus.moving import Delta, LogRow, Rows
 from veredus.ports import Kind
+from veredus.ports.moving import Delta, LogRow, Rows
 from veredus.store import moving
 from veredus.store.postgres.link import Link
 from veredus.store.postgres.moving import PATIENT, Layouts, head_of, records

@@ -8,7 +8,7 @@ from veredus.conditions import Text
 from veredus.formats.search import Phrase
 from veredus.store.postgres.schema import Layout
 
-# Phrases that are looked up in the index; texts that have so many are few, so the others are looked for there.
+# Phrases that are looked up in the index. Texts that have so many are few, and searched for the others.
 _LOOKED_UP = 16
 
 Bind: TypeAlias = Callable[[Any], str]

@@ -30,7 +30,7 @@ from msgspec import Struct
 
 from veredus.ports import Unavailable
 from veredus.store.postgres import rebuild
-from veredus.store.postgres.pool import is_transient
+from veredus.store.postgres.failures import is_transient
 from veredus.store.postgres.schema import Layout, quoted, tables, text_tables
 from veredus.store.postgres.step import step
 from veredus.store.refused import Refused

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from veredus.moving import Dump, Head, LogRow, LogRows, Pieces, Row, Rows
+from veredus.ports.moving import Dump, Head, LogRow, LogRows, Pieces, Row, Rows
 from veredus.store import dump_files, moving
 from veredus.store.moving import Loader
 from veredus.store.postgres.pool import Pool
@@ -59,7 +59,8 @@ async def dump(connection: Any, layouts: Layouts, id: Id, after: str | None) -> 
         yield LogRows([LogRow(*row) for row in rows])
 
 
-async def head_of(connection: Any, layouts: Layouts, id: Id, account: int, modseq: int, states: str) -> Head:
+async def head_of(connection: Any, layouts: Layouts, id: Id, account: int, modseq: int, encoded: str) -> Head:
+    """``encoded``: the states, as they are stored."""
     unlogged = []
     for layout in layouts.values():
         if not layout.table.logged:
@@ -69,9 +70,8 @@ async def head_of(connection: Any, layouts: Layouts, id: Id, account: int, modse
         layout.name: await connection.fetchval(f"SELECT count(*) FROM {layout.records} WHERE a = $1", account)
         for layout in layouts.values()
     }
-    return Head(
-        id, moving.stamp(modseq, tables, unlogged), modseq, dict(decode_states(states)), tables, counts
-    )
+    states = dict(decode_states(encoded))
+    return Head(id, moving.stamp(modseq, states, tables, unlogged), modseq, states, tables, counts)
 
 
 async def records(

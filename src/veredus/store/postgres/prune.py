@@ -3,11 +3,12 @@
 import msgspec
 
 from veredus.store.postgres.link import Link
+from veredus.store.postgres.lock import lock
 from veredus.store.postgres.pool import Pool
 from veredus.store.postgres.reads import decode_states
+from veredus.wire.types import Id
 
 _OLD = "SELECT DISTINCT account.id FROM log JOIN account ON account.a = log.a WHERE log.at < $1"
-_LOCK = "SELECT a, states, pg_current_xact_id()::text::bigint FROM account WHERE id = $1 FOR UPDATE"
 # A prefix of the log, whatever the clocks of those who wrote it said; never its last entry.
 _FORGET = """
 WITH gone AS (
@@ -29,13 +30,19 @@ async def prune(readers: Pool, writers: Pool, before: int) -> None:
             link.close()
 
 
-async def _forget(link: Link, account: str, before: int) -> None:
-    ((number, encoded, writer),) = await link.first(_LOCK, (account,))
-    states = decode_states(encoded)
-    for type, modseq in await link.fetch(_FORGET, (number, before)):
+async def _forget(link: Link, id: Id, before: int) -> None:
+    found = await lock(link, id)
+    if found is None:  # another one has come in its place
+        return
+    account, states = found["a"], decode_states(found["states"])
+    rows = await link.fetch(_FORGET, (account, before))
+    if not rows:
+        return
+    for type, modseq in rows:
         states[type] = (states[type][0], modseq)
+    # The writer, too: a replica that has not come so far does not agree with the new states.
     await link.fetch(
         "UPDATE account SET writer = $2, states = $3::text::jsonb WHERE a = $1",
-        (number, writer, msgspec.json.encode(states).decode()),
+        (account, found["own"], msgspec.json.encode(states).decode()),
     )
     await link.commit()

@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, S
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
-from veredus.conditions import EVERYTHING, Condition, Order
+from veredus.conditions import EVERYTHING, Condition, Order, Text
 from veredus.ports import Changes, Snapshot
 from veredus.store import limits, projection
 from veredus.store.cache import Cache, Known
@@ -26,6 +26,9 @@ from veredus.wire.types import BlobId, Id, JsonObject
 NO_ACCOUNT = -1
 # How many ids are remembered one by one.
 FOLLOWED = 1000
+_NUMBERS = 100_000
+# What stands in a question about texts.
+_TEXT = f"{Text.__name__}("
 # Windows up to this size bring their records along.
 _BROUGHT = 256
 
@@ -80,15 +83,24 @@ def opened(row: Any, asked: Mapping[str, int]) -> Opened:
 
 
 class Remembered(Struct):
-    """What the readers of a process share: the cache, and the numbers of accounts."""
+    """What the readers of a process share: the cache, and the numbers of accounts.
 
-    cache: Cache
+    ``timeline``: of the servers that all of it was read from (``Link.timeline``).
+    """
+
+    timeline: str = ""
+    cache: Cache = field(default_factory=Cache)
     numbers: dict[Id, int] = {}
 
     def asked(self, account: Id, layouts: Mapping[str, Layout]) -> dict[str, int]:
         """The states at which something is remembered of the account."""
         number = self.numbers.get(account)
         return {} if number is None else self.cache.states(number, layouts)
+
+    def note(self, account: Id, number: int) -> None:
+        if len(self.numbers) >= _NUMBERS:
+            self.numbers.clear()
+        self.numbers[account] = number
 
 
 class Reads:
@@ -111,9 +123,12 @@ class Reads:
             assert self._remembered is not None
             asked = self._remembered.asked(self._id, self._layouts)
             rows = await self._link.first(OPEN, (self._id, list(asked), list(asked.values())))
+            if self._link.timeline != self._remembered.timeline:
+                self._remembered = None
             if rows:
                 self._opened = opened(rows[0], asked)
-                self._remembered.numbers[self._id] = self._opened.account
+                if self._remembered is not None:
+                    self._remembered.note(self._id, self._opened.account)
             else:
                 self._opened = Opened(NO_ACCOUNT, 0, {}, {})
         return self._opened
@@ -252,7 +267,9 @@ class Reads:
         return list(ids)
 
     def _remember_result(self, known: Known | None, state: int, question: str, answer: Any) -> None:
-        if known is not None and known.state == state and self._remembered is not None:
+        """Not of texts, which are indexed without a change of state (``Moving.index``)."""
+        is_true = known is not None and known.state == state and _TEXT not in question
+        if known is not None and is_true and self._remembered is not None:
             self._remembered.cache.remember_result(known, question, answer)
 
     async def _bring(self, layout: Layout, window: plan.Statement, known: Known | None) -> list[Id]:

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from veredus.ports import Table, Unavailable
 from veredus.store.moving import HIDDEN
 from veredus.store.postgres import migrate
-from veredus.store.postgres.pool import connect, place_of, translated
+from veredus.store.postgres.database import Database, connect, place_of
+from veredus.store.postgres.failures import translated
 from veredus.store.postgres.rebuild import layout_of
 from veredus.store.postgres.schema import Layout
 from veredus.store.postgres.store import Servers
@@ -63,7 +64,10 @@ async def status(servers: Servers, tables: Sequence[Table], *, back: bool = Fals
     except Unavailable:
         raise
     except Exception as error:
-        raise translated(error, place_of(url)) from error
+        found_out = translated(error, place_of(url))
+        if found_out is None:
+            raise
+        raise found_out from error
     finally:
         await connection.close()
 
@@ -99,7 +103,7 @@ async def _contents(
 async def _replica(primary: Any, url: str, schema: str) -> Replica:
     place = place_of(url)
     try:
-        replica = await connect(url, schema)
+        replica = await Database(url, schema, is_replica=True).connect()
     except Unavailable as error:
         return Replica(place, trouble=str(error))
     try:

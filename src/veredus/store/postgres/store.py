@@ -8,7 +8,6 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from veredus.moving import Delta, Dump, Moving, Pieces
 from veredus.ports import (
     Change,
     Clock,
@@ -19,17 +18,20 @@ from veredus.ports import (
     Table,
     Transaction,
 )
+from veredus.ports.moving import Delta, Dump, Moving, Pieces
 from veredus.store.announce import silence
-from veredus.store.cache import Cache
 from veredus.store.moving import HIDDEN
 from veredus.store.postgres import catch_up, check, leases, moving, prune
 from veredus.store.postgres import texts as fulltext_rows
+from veredus.store.postgres.database import Database
 from veredus.store.postgres.foreign import adopt
-from veredus.store.postgres.link import Link, Replicated
+from veredus.store.postgres.glance import Glance
+from veredus.store.postgres.link import Link
 from veredus.store.postgres.migrate import migrate
 from veredus.store.postgres.outcome import settle
-from veredus.store.postgres.pool import READING, WRITING, Pool, connect
+from veredus.store.postgres.pool import READING, WRITING, Pool
 from veredus.store.postgres.reads import Reads, Remembered, decode_names
+from veredus.store.postgres.replicated import Replicated
 from veredus.store.postgres.schema import Layout
 from veredus.store.postgres.tx import Writes
 from veredus.store.postgres.values import storable
@@ -56,23 +58,33 @@ class Servers(Struct, frozen=True):
     schema: str = "veredus"
 
 
+class Pools(Struct):
+    """Connections of those who read one moment, of those who read moments apart, of those who write, and to
+    replicas."""
+
+    views: Pool
+    glances: Pool
+    writers: Pool
+    replicas: Sequence[Pool]
+
+
 class PostgresStore:
     """``await PostgresStore.open(servers, tables, clock)``; tables are made when they are not there."""
 
     def __init__(
         self,
-        pools: tuple[Pool, Pool, Sequence[Pool]],
+        pools: Pools,
         layouts: Sequence[Layout],
         clock: Clock,
         announce: Callable[[Hint], None],
     ) -> None:
-        """``pools``: of those who read, of those who write, of those who read replicas."""
-        self._readers, self._writers, self._replicas = pools
+        self._readers, self._glances, self._writers = pools.views, pools.glances, pools.writers
+        self._replicas = pools.replicas
         self._turns = itertools.cycle(self._replicas)
         self._layouts = {layout.name: layout for layout in layouts}
         self._clock = clock
         self._announce = announce
-        self._remembered = Remembered(Cache())
+        self._remembered = Remembered()
         self._committing: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -86,33 +98,44 @@ class PostgresStore:
         """Raises ValueError when the database is of a newer version, Unavailable when it cannot be used."""
         layouts = [Layout(table) for table in tables]
         schema, size = servers.schema, servers.connections
-        connection = await connect(servers.url, schema)
+        primary = Database(servers.url, schema)
+        replicas = [Database(url, schema, is_replica=True) for url in servers.replicas]
+        connection = await primary.connect()
         try:
             await migrate(connection, schema, layouts)
             await adopt(connection)
         finally:
             await connection.close()
-        pools = (
-            Pool(servers.url, schema, READING, size),
-            Pool(servers.url, schema, WRITING, size),
-            [Pool(replica, schema, READING, size) for replica in servers.replicas],
+        # A glance has its connection for the time of a statement, so these serve the most.
+        views = max(1, size // 2)
+        pools = Pools(
+            Pool(primary, READING, views),
+            Pool(primary, None, max(1, size - views)),
+            Pool(primary, WRITING, size),
+            [Pool(replica, READING, size, patience_s=0) for replica in replicas],
         )
         return cls(pools, layouts, clock, announce)
 
     # ------------------------------------------------------------ accounts
 
-    def read(self, account: Id) -> AbstractAsyncContextManager[Snapshot]:
-        return self._read(account)
+    def read(self, account: Id, *, optimistic: bool = False) -> AbstractAsyncContextManager[Snapshot]:
+        return self._read(account, optimistic)
 
     @asynccontextmanager
-    async def _read(self, account: Id) -> AsyncIterator[Snapshot]:
-        link = Link(self._readers)
+    async def _read(self, account: Id, optimistic: bool) -> AsyncIterator[Snapshot]:
+        link = Glance(self._glances) if optimistic else Link(self._readers)
         if self._replicas:
             link = Replicated(self._readers, next(self._turns), account)
         try:
-            yield Reads(link, self._layouts, account, self._remembered)
+            yield Reads(link, self._layouts, account, self._remembers())
         finally:
             link.close()
+
+    def _remembers(self) -> Remembered:
+        """Where a standby has taken over, states may come again that were lost, and mean something else."""
+        if self._remembered.timeline != self._readers.timeline:
+            self._remembered = Remembered(self._readers.timeline)
+        return self._remembered
 
     def write(self, account: Id, lease: Lease | None = None) -> AbstractAsyncContextManager[Transaction]:
         return self._write(account, lease)
@@ -225,11 +248,7 @@ class PostgresStore:
     async def index(
         self, account: Id, type: str, texts: Mapping[Id, Mapping[str, str]], state: int | None = None
     ) -> bool:
-        number = await fulltext_rows.index(self._writers, self._layouts[type], account, texts, state)
-        if number is None:
-            return False
-        self._remembered.cache.forget(number, type)
-        return True
+        return await fulltext_rows.index(self._writers, self._layouts[type], account, texts, state)
 
     async def backup(self, directory: str) -> None:
         async with self._readers.connection() as connection:
@@ -238,7 +257,7 @@ class PostgresStore:
     async def close(self) -> None:
         if self._committing:
             await asyncio.wait(self._committing)
-        for pool in (self._readers, self._writers, *self._replicas):
+        for pool in (self._readers, self._glances, self._writers, *self._replicas):
             await pool.close()
 
 

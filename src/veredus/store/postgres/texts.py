@@ -28,13 +28,13 @@ async def unindexed(readers: Pool, layout: Layout, id: Id) -> AsyncGenerator[lis
 
 async def index(
     writers: Pool, layout: Layout, id: Id, texts: Mapping[Id, Mapping[str, str]], state: int | None
-) -> int | None:
-    """The number of the account; None: its state is another, and nothing was done."""
+) -> bool:
+    """False: the state is another, and nothing was done."""
     async with writers.connection() as connection:
         # Who changes a record meanwhile waits; others that index do not.
         found = await connection.fetchrow("SELECT a, states FROM account WHERE id = $1 FOR SHARE", id)
         if found is None or (state is not None and _state(found[1], layout) != state):
-            return None
+            return False
         account: int = found[0]
         rows: list[Any] = await connection.fetch(
             f"UPDATE {layout.records} SET texts = true WHERE a = $1 AND id = ANY($2::text[])"
@@ -49,7 +49,7 @@ async def index(
         if records:
             await connection.copy_records_to_table(table, records=records, columns=columns)
         await writers.commit(connection)
-    return account
+    return True
 
 
 def _state(encoded: str, layout: Layout) -> int:

@@ -8,73 +8,24 @@ from collections.abc import Collection, Mapping, Sequence, Set
 from datetime import datetime
 
 import msgspec
-from msgspec import Struct
 
-from veredus.conditions import EVERYTHING, Condition, Order, parts
-from veredus.ports import Changes, Hint, Kind, Lease, LeaseLost, Transaction, Unavailable
+from veredus.conditions import EVERYTHING, Condition, Order
+from veredus.ports import Changes, Hint, Kind, Lease, LeaseLost, Transaction
 from veredus.store import projection
-from veredus.store.coalesce import Entry
-from veredus.store.postgres.batch import Batch, Writing, log_entries
+from veredus.store.postgres.batch import Batch, Writing
+from veredus.store.postgres.entries import Entries
 from veredus.store.postgres.link import Link
-from veredus.store.postgres.pool import IDLE_MS
-from veredus.store.postgres.reads import Opened, Parts, Reads, States, decode_states
+from veredus.store.postgres.lock import lock
+from veredus.store.postgres.pending import Held, Pending, read_by, read_by_order
+from veredus.store.postgres.reads import Opened, Parts, Reads, decode_states
 from veredus.store.postgres.schema import Layout
 from veredus.store.postgres.values import key, storable
 from veredus.wire.types import BlobId, Id, JsonObject
 
-# The number of the transaction is taken behind the lock, so that later writers have higher ones.
-_LOCK = f"""
-SELECT a, modseq, states, arrivals, writer, pg_current_xact_id()::text::bigint,
-  set_config('idle_in_transaction_session_timeout', '{IDLE_MS}', true)
-FROM account WHERE id = $1 FOR UPDATE
-"""
-_CREATE = "INSERT INTO account(id) VALUES($1) ON CONFLICT DO NOTHING"
 # Kept until the end: whoever takes the lease over waits for that (``leases``).
 _FENCE = """
 SELECT 1 FROM lease WHERE name = $1 AND holder = $2 AND token = $3 AND until > clock_timestamp() FOR KEY SHARE
 """
-# Of a writer that began before another one and got the lock after it.
-_ATTEMPTS = 10
-
-
-class _Held(Struct):
-    """A record as the database has it. ``parts``: without the cold one unless that was read."""
-
-    rid: int
-    has_texts: bool
-    parts: Parts
-
-
-class _Pending(Struct):
-    """What is to become of a record: ``record`` as a whole, or only its ``live`` part, or nothing.
-
-    ``held``: as the database has it, None: it has not.
-    """
-
-    held: _Held | None
-    record: JsonObject | None = None
-    live: JsonObject | None = None
-    # Of ``live``: what has changed.
-    names: frozenset[str] = frozenset()
-    texts: Mapping[str, str] | None = None
-
-    @property
-    def is_gone(self) -> bool:
-        return self.record is None and self.live is None
-
-
-def _read(where: Condition) -> set[str]:
-    """The properties that a condition reads; its texts change with whole records alone."""
-    found: set[str] = set()
-    for part in parts(where):
-        name = getattr(part, "property", None)
-        if name is not None:
-            found.add(name)
-    return found
-
-
-def _names(names: frozenset[str] | None) -> str | None:
-    return None if names is None else msgspec.json.encode(sorted(names)).decode()
 
 
 class Writes(Reads):
@@ -85,31 +36,20 @@ class Writes(Reads):
     def __init__(self, link: Link, layouts: Mapping[str, Layout], id: Id, now: datetime) -> None:
         super().__init__(link, layouts, id, None)
         self._at = int(now.timestamp())
-        self._rows_held: dict[tuple[str, Id], _Held] = {}
+        self._rows_held: dict[tuple[str, Id], Held] = {}
         # Looked for, and not there.
         self._absent: set[tuple[str, Id]] = set()
-        self._pending: dict[str, dict[Id, _Pending]] = {}
-        self._entries_waiting: list[Entry] = []
-        # The waiting entry of (type, id) that a further update may join.
-        self._joinable: dict[tuple[str, Id], Entry] = {}
-        self._new_states: dict[str, int] = {}
+        self._pending: dict[str, dict[Id, Pending]] = {}
         self._wrote = False
+        # Of what was written since the row of the account was.
+        self._is_behind = False
 
     async def begin(self, lease: Lease | None) -> None:
         """Lock the account, which is made if there is none. Raises LeaseLost."""
-        for _ in range(_ATTEMPTS):
-            rows = await self._link.first(_LOCK, (self._id,))
-            if not rows:
-                await self._link.fetch(_CREATE, (self._id,))
-                rows = await self._link.fetch(_LOCK, (self._id,))
-            account, modseq, states, self._arrivals, before, self.writer, _ = rows[0]
-            if before < self.writer:
-                break
-            # Such a change would come before its predecessor in the feed.
-            self._link.close()
-        else:
-            raise Unavailable(f"account {self._id} is written too often")
+        found = await lock(self._link, self._id, create=True)
+        account, modseq, states, self._arrivals, _, self.writer, _ = found
         self._opened = Opened(account, modseq, decode_states(states), {})
+        self._entries = Entries(self._layouts, self._opened)
         self._a, self._before = account, modseq
         self._lease = lease
         await self._check_lease()
@@ -151,7 +91,7 @@ class Writes(Reads):
             found.update(await super()._objects(layout, missing, names))
         return {id: found[id] for id in dict.fromkeys(ids) if id in found}
 
-    async def _joined(self, layout: Layout, pending: _Pending, wants_cold: bool) -> bytes:
+    async def _joined(self, layout: Layout, pending: Pending, wants_cold: bool) -> bytes:
         if pending.record is not None:
             return msgspec.json.encode(pending.record)
         assert pending.live is not None
@@ -174,12 +114,12 @@ class Writes(Reads):
             rows = await self._link.fetch(f"{source} AND r.id = ANY($2::text[])", (self._a, storable(ids)))
         found = {}
         for id, rid, has_texts, *stored in rows:
-            held = self._rows_held[layout.name, id] = _Held(rid, has_texts, Parts(*stored))
+            held = self._rows_held[layout.name, id] = Held(rid, has_texts, Parts(*stored))
             found[id] = held.parts.joined()
         self._absent.update((layout.name, id) for id in ids or () if id not in found)
         return found
 
-    async def _held(self, layout: Layout, id: Id) -> _Held | None:
+    async def _held(self, layout: Layout, id: Id) -> Held | None:
         """The stored record, without its cold part if that is all the same."""
         held = self._rows_held.get((layout.name, id))
         if held is None and (layout.name, id) not in self._absent:
@@ -187,7 +127,8 @@ class Writes(Reads):
             held = self._rows_held.get((layout.name, id))
         return held
 
-    async def _with_cold(self, layout: Layout, id: Id, held: _Held) -> _Held:
+    async def _with_cold(self, layout: Layout, id: Id, held: Held) -> Held:
+        held = self._rows_held.get((layout.name, id), held)
         if layout.cold is None or held.parts.cold is not None:
             return held
         await self._rows(layout, {"fixed", "cold"}, [id])
@@ -203,14 +144,12 @@ class Writes(Reads):
         offset: int = 0,
         distinct: str | None = None,
     ) -> list[Id]:
-        read = {distinct} if distinct else set()
-        for one in order:
-            read |= {one.by} if isinstance(one.by, str) else _read(one.by)
-        await self._write_what_counts(type, read | _read(where))
+        read = read_by(where).union(*map(read_by_order, order))
+        await self._write_what_counts(type, read | ({distinct} if distinct else set()))
         return await super().select(type, where, order, limit=limit, offset=offset, distinct=distinct)
 
     async def count(self, type: str, where: Condition = EVERYTHING, *, distinct: str | None = None) -> int:
-        await self._write_what_counts(type, _read(where) | ({distinct} if distinct else set()))
+        await self._write_what_counts(type, read_by(where) | ({distinct} if distinct else set()))
         return await super().count(type, where, distinct=distinct)
 
     async def owns_blob(self, ids: Collection[BlobId]) -> set[BlobId]:
@@ -219,11 +158,11 @@ class Writes(Reads):
 
     async def state(self, type: str) -> int:
         """A state that is asked for may be given out, so what follows is logged behind it."""
-        self._number_entries()
+        self._entries.number()
         return await super().state(type)
 
     async def states(self) -> Mapping[str, int]:
-        self._number_entries()
+        self._entries.number()
         return await super().states()
 
     async def changes(self, type: str, since: int, limit: int) -> Changes | None:
@@ -240,20 +179,29 @@ class Writes(Reads):
             await self._write_records()
             pending = None
         held = pending.held if pending is not None else await self._held(layout, id)
-        if held is not None:
-            await self._check_order(layout, held, record)
+        record = msgspec.to_builtins(record)
+        await self._check_order(layout, pending, held, record)
         is_new = held is None and pending is None
         if texts is None and pending is not None:
             texts = pending.texts
-        self._of(type)[id] = _Pending(held, dict(record), texts=texts)
+        self._of(type)[id] = Pending(held, record, texts=texts)
         self._log(layout, id, "created" if is_new else "updated", None)
 
-    async def _check_order(self, layout: Layout, held: _Held, record: JsonObject) -> None:
+    async def _check_order(
+        self, layout: Layout, pending: Pending | None, held: Held | None, record: JsonObject
+    ) -> None:
         name = layout.table.order
-        if name and msgspec.json.decode(held.parts.joined()).get(name) != record.get(name):
+        if name is None or (held is None and pending is None):
+            return
+        before = pending.record if pending is not None else None
+        if before is None:
+            assert held is not None
+            # It need not be in the part that was read.
+            before = msgspec.json.decode((await self._with_cold(layout, record["id"], held)).parts.joined())
+        if before.get(name) != record.get(name):
             raise ValueError(f"{layout.name}.{name} never changes")
 
-    def _of(self, type: str) -> dict[Id, _Pending]:
+    def _of(self, type: str) -> dict[Id, Pending]:
         return self._pending.setdefault(type, {})
 
     async def update(self, type: str, id: Id, properties: JsonObject) -> None:
@@ -261,6 +209,8 @@ class Writes(Reads):
         if layout.table.order in properties:
             raise ValueError(f"{type}.{layout.table.order} never changes")
         names = frozenset(properties)
+        # What is the caller's may change before it is written.
+        properties = msgspec.to_builtins(properties)
         pending = await self._pending_of(layout, id)
         if pending.record is None and not names <= layout.simple:
             assert pending.held is not None
@@ -275,14 +225,14 @@ class Writes(Reads):
         self._of(type)[id] = pending
         self._log(layout, id, "updated", names)
 
-    async def _pending_of(self, layout: Layout, id: Id) -> _Pending:
+    async def _pending_of(self, layout: Layout, id: Id) -> Pending:
         """What is written of a record that exists (else KeyError)."""
         pending = self._of(layout.name).get(id)
         if pending is None:
             held = await self._held(layout, id)
             if held is None:
                 raise KeyError(id)
-            return _Pending(held, live=msgspec.json.decode(held.parts.live))
+            return Pending(held, live=msgspec.json.decode(held.parts.live))
         if pending.is_gone:
             raise KeyError(id)
         return pending
@@ -293,43 +243,18 @@ class Writes(Reads):
         if held is None:
             del self._of(type)[id]
         else:
-            self._of(type)[id] = _Pending(await self._with_cold(layout, id, held))
+            self._of(type)[id] = Pending(await self._with_cold(layout, id, held))
         self._log(layout, id, "destroyed", None)
 
     # ------------------------------------------------------------ log
 
     def _log(self, layout: Layout, id: Id, kind: Kind, names: frozenset[str] | None) -> None:
-        """A further update of a record joins its first entry: nobody saw the state between."""
-        if not layout.table.logged:
-            return
-        entry = self._joinable.get((layout.name, id))
-        if kind == "updated" and entry is not None:
-            if entry.kind == "updated":
-                entry.names = entry.names | names if entry.names is not None and names is not None else None
-            return
-        self._seen.modseq += 1
-        entry = Entry(layout.name, id, kind, self._seen.modseq, names)
-        self._entries_waiting.append(entry)
-        if kind == "destroyed":
-            self._joinable.pop((layout.name, id), None)
-        else:
-            self._joinable[layout.name, id] = entry
-
-    def _number_entries(self) -> None:
-        """Give the types their states; no update joins an entry that counts in one."""
-        self._joinable.clear()
-        for entry in self._entries_waiting:
-            creations = self._layouts[entry.type].table.creations
-            self._new_states[entry.type] = entry.modseq
-            if creations is not None and entry.kind == "created":
-                self._new_states[creations] = entry.modseq
-        states: States = self._seen.states
-        for type, state in self._new_states.items():
-            states[type] = (state, states.get(type, (0, 0))[1])
+        self._entries.add(layout, id, kind, names)
 
     def hint(self) -> Hint | None:
         """What to tell once all of it is committed; None: nothing was logged."""
-        return Hint(self._id, self._before, self._new_states) if self._new_states else None
+        states = self._entries.new_states
+        return Hint(self._id, self._before, states) if states else None
 
     # ------------------------------------------------------------ writing
 
@@ -353,13 +278,15 @@ class Writes(Reads):
             writing.into(batch)
         self._pending.clear()
         if with_log:
-            self._add_log(batch)
+            self._entries.write(batch, self._at, self.writer)
+            if self._is_behind or not batch.is_empty:
+                self._add_account(batch)
         statement = batch.statement()
         if statement is not None:
-            self._wrote = True
+            self._wrote, self._is_behind = True, not with_log
             await self._link.fetch(*statement)
 
-    async def _add(self, writing: Writing, id: Id, pending: _Pending) -> None:
+    async def _add(self, writing: Writing, id: Id, pending: Pending) -> None:
         layout, held = writing.layout, pending.held
         if pending.is_gone:
             assert held is not None
@@ -374,14 +301,14 @@ class Writes(Reads):
             covers = self._covers(layout, held)
             writing.live(held.rid, before, pending.live, encoded, pending.names, covers)
             now = Parts(encoded, held.parts.fixed, held.parts.cold)
-            self._rows_held[layout.name, id] = _Held(held.rid, held.has_texts, now)
+            self._rows_held[layout.name, id] = Held(held.rid, held.has_texts, now)
             return
         assert pending.record is not None
         before = None
         if held is None:
             self._arrivals += 1
             self._absent.discard((layout.name, id))
-            held = _Held(layout.rid(pending.record, self._arrivals), False, Parts(b""))
+            held = Held(layout.rid(pending.record, self._arrivals), False, Parts(b""))
         else:
             held = await self._with_cold(layout, id, held)
             before = msgspec.json.decode(held.parts.joined())
@@ -392,27 +319,22 @@ class Writes(Reads):
             writing.texts(held.rid, pending.texts)
         live, fixed, cold = encoded_parts
         now = Parts(live, fixed, cold if layout.cold else None)
-        self._rows_held[layout.name, id] = _Held(held.rid, has_texts, now)
+        self._rows_held[layout.name, id] = Held(held.rid, has_texts, now)
 
-    def _covers(self, layout: Layout, held: _Held) -> list[bytes | None]:
+    def _covers(self, layout: Layout, held: Held) -> list[bytes | None]:
         if not layout.covers or not layout.members:
             return []
         record = projection.picker(frozenset(layout.covers)).read([held.parts.joined()])[0]
         return [key(record.get(name)) for name in layout.covers]
 
-    def _add_log(self, batch: Batch) -> None:
-        self._number_entries()
-        waiting, self._entries_waiting = self._entries_waiting, []
-        if waiting:
-            names = [_names(entry.names) for entry in waiting]
-            log_entries(batch, waiting, self._at, self.writer, names)
-        if waiting or batch.statement() is not None:
-            batch.add(
-                f"UPDATE account SET modseq = {batch.bind(self._seen.modseq)},"
-                f" arrivals = {batch.bind(self._arrivals)}, writer = {batch.bind(self.writer)},"
-                f" states = {batch.bind(msgspec.json.encode(self._seen.states).decode())}::text::jsonb"
-                " WHERE a = $1"
-            )
+    def _add_account(self, batch: Batch) -> None:
+        """Of every transaction that writes: by the writer others see that something is new."""
+        batch.add(
+            f"UPDATE account SET modseq = {batch.bind(self._seen.modseq)},"
+            f" arrivals = {batch.bind(self._arrivals)}, writer = {batch.bind(self.writer)},"
+            f" states = {batch.bind(msgspec.json.encode(self._seen.states).decode())}::text::jsonb"
+            " WHERE a = $1"
+        )
 
     async def finish(self) -> bool:
         """Write what waits; whether there is anything to commit. Raises LeaseLost."""
@@ -423,7 +345,7 @@ class Writes(Reads):
     @property
     def last(self) -> tuple[int, int] | None:
         """Account number and modseq of the last entry of the log; None: nothing was logged."""
-        return (self._a, self._seen.modseq) if self._new_states else None
+        return (self._a, self._seen.modseq) if self._entries.new_states else None
 
 
 _: type[Transaction] = Writes

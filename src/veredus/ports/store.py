@@ -1,22 +1,14 @@
-"""Every outside thing as a small Protocol; what implements them is named in ``app.py`` alone.
+"""Records of accounts, and the log of their changes."""
 
-An implementation raises ``Unavailable`` (try again later) and no exception of its driver.
-The contract suites in ``tests/contract`` are the specification of these classes.
-"""
-
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from veredus.conditions import EVERYTHING, Condition, Order
 from veredus.wire.types import BlobId, Id, JsonObject
-
-
-class Unavailable(Exception):
-    """A resource cannot be used now; trying again later may work."""
 
 
 class Table(Struct, frozen=True):
@@ -72,17 +64,6 @@ class Changes(Struct, frozen=True):
     has_more: bool
     # All properties that changed in ``updated``; None when that is not known of every one.
     names: frozenset[str] | None
-
-
-class Hint(Struct, frozen=True):
-    """That an account has changed: the new state of each type concerned.
-
-    ``after``: the highest modseq of the account before. Whoever knows an older one has missed something.
-    """
-
-    account: Id
-    after: int
-    states: Mapping[str, int]
 
 
 class Snapshot(Protocol):
@@ -184,6 +165,10 @@ class Lease(Struct, frozen=True):
     token: int
 
 
+class Overtaken(Exception):
+    """The account has changed in the midst of an optimistic view."""
+
+
 class LeaseLost(Exception):
     """Somebody else may be doing the work by now; nothing of the transaction was written."""
 
@@ -201,7 +186,10 @@ class Store(Protocol):
     something, once it is durable.
     """
 
-    def read(self, account: Id) -> AbstractAsyncContextManager[Snapshot]: ...
+    def read(self, account: Id, *, optimistic: bool = False) -> AbstractAsyncContextManager[Snapshot]:
+        """``optimistic``: a store may save what it takes to see one moment, and raise Overtaken where it
+        finds that the account has changed since: all is to be read again then. States never raise it."""
+        ...
 
     def write(self, account: Id, lease: Lease | None = None) -> AbstractAsyncContextManager[Transaction]:
         """A transaction that commits durably on exit and leaves no trace when an exception passes.
@@ -252,173 +240,3 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None: ...
-
-
-# Called in the event loop; must neither wait nor raise. None: hints may have been lost.
-ReceiveHint: TypeAlias = Callable[[Hint | None], None]
-
-
-class HintSubscription(Protocol):
-    """Whose hints one receiver gets; nobody's at first."""
-
-    async def add(self, account: Id) -> None:
-        """Once this returns, the hint of every later commit is passed on."""
-        ...
-
-    def discard(self, account: Id) -> None: ...
-
-    async def close(self) -> None: ...
-
-
-class BusCounts(Struct):
-    """For metrics: hints that were given to the bus, that it could not carry, and that came from other
-    processes; ``lost``: how often receivers had to be told that some may be missing."""
-
-    connected: bool
-    published: int = 0
-    dropped: int = 0
-    received: int = 0
-    lost: int = 0
-
-
-class EventBus(Protocol):
-    """Carries hints from those who commit to those who push: best effort, the log is the truth (ADR 0004)."""
-
-    def publish(self, hint: Hint) -> None:
-        """After the commit. Neither waits nor raises; what cannot be carried is lost."""
-        ...
-
-    def subscribe(self, receive: ReceiveHint) -> HintSubscription:
-        """``receive`` gets the hints of accounts that are added, those published here too.
-
-        It gets None when some may have been lost: after that, only what the store says is current.
-        """
-        ...
-
-    def trouble(self) -> str | None:
-        """What is wrong with the bus, for people; None when nothing is."""
-        ...
-
-    def counts(self) -> BusCounts: ...
-
-    async def close(self) -> None: ...
-
-
-class Blob(Struct, frozen=True):
-    """Immutable bytes, named by their digest."""
-
-    id: BlobId
-    size: int
-
-
-class TooLarge(Exception):
-    """More bytes came than were allowed."""
-
-
-# Those of the given blobs that some record refers to, as Store.referenced_blobs says.
-BlobsInUse: TypeAlias = Callable[[Collection[BlobId]], Awaitable[set[BlobId]]]
-
-
-class BlobStore(Protocol):
-    """Immutable bytes named by their digest (BLAKE3, 256 bits, in lower-case base32 with a leading B)."""
-
-    async def put(self, chunks: AsyncIterator[bytes] | bytes, *, max_size: int) -> Blob:
-        """Store durably; the same bytes give the same id. Raises TooLarge, and then keeps nothing."""
-        ...
-
-    async def get(self, id: BlobId, start: int = 0, end: int | None = None) -> bytes | None:
-        """The bytes in ``[start, end)``, or None when there is no such blob. For blobs that fit in memory."""
-        ...
-
-    def open(self, id: BlobId, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        """The same in chunks of at most 256 KiB. Raises KeyError at the first step: no such blob."""
-        ...
-
-    async def size(self, id: BlobId) -> int | None: ...
-
-    def ids(self) -> AsyncIterator[tuple[BlobId, datetime]]:
-        """Every blob, with the time it was last put; that may be cut off to the second."""
-        ...
-
-    async def delete(self, ids: Collection[BlobId], *, put_before: datetime | None = None) -> None:
-        """Forget these blobs; unknown ids are ignored.
-
-        ``put_before``: spare those put then or later, since somebody may be about to refer to them. One that
-        is put meanwhile can be read afterwards: a store that cannot compare and delete in one step keeps
-        what it deletes aside until ``purge``, and brings back what is asked for.
-        """
-        ...
-
-    async def purge(self, before: datetime, in_use: BlobsInUse) -> int:
-        """Forget for good what ``delete`` has kept aside since before that time; how many blobs it was.
-
-        Those ``in_use`` come back: a put and a delete have met. 0 in a store that keeps nothing aside.
-        """
-        ...
-
-    async def backup(self, directory: str) -> None:
-        """Write a copy of every blob into ``directory`` while the store is in use."""
-        ...
-
-    async def close(self) -> None: ...
-
-
-Access = Literal["read", "write"]
-
-
-class AccountInfo(Struct, frozen=True):
-    """An account as one user sees it (RFC 8620 §2)."""
-
-    id: Id
-    name: str
-    is_personal: bool
-    access: Access
-
-
-class Identity(Struct, frozen=True):
-    """Who makes a request. ``scope`` "read": nothing may be changed with these credentials.
-
-    ``credential`` names the token or the password that was used, without telling it; a password that is
-    changed has another name.
-    """
-
-    user: str
-    credential: str
-    scope: Access = "write"
-
-
-class Authenticator(Protocol):
-    async def authenticate(self, authorization: str) -> Identity | None:
-        """The identity that proves itself with this Authorization header field, or None."""
-        ...
-
-    async def is_valid(self, identity: Identity) -> bool:
-        """Whether the credentials that once proved this identity would still do so."""
-        ...
-
-    def challenge(self) -> str:
-        """The value of WWW-Authenticate."""
-        ...
-
-
-class Directory(Protocol):
-    """Who exists, and which address belongs to whom."""
-
-    async def fresh(self) -> int:
-        """A number that rises when users, credentials, accounts or grants may have changed; at the latest
-        a second after they did, whichever process changed them."""
-        ...
-
-    async def resolve(self, recipient: str) -> Id | None:
-        """The account that receives mail for this address, or None."""
-        ...
-
-    async def accounts(self, user: str) -> Sequence[AccountInfo]:
-        """The accounts this user may use, the user's own first."""
-        ...
-
-
-class Clock(Protocol):
-    def now(self) -> datetime:
-        """The time, with zone UTC."""
-        ...

@@ -1,6 +1,6 @@
 """Moving accounts between stores, and into files and back: states, log and order survive (ADR 0023).
 
-Every store implements ``Moving``. It stands beside ``ports.Store``, since only a few commands use it.
+Every store implements ``Moving``. It stands beside ``ports.store``, since only a few commands use it.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from veredus.ports import Kind, Store, Table
+from veredus.ports.store import Kind, Store, Table
 from veredus.wire.types import Id
 
 

@@ -1,0 +1,34 @@
+"""The row of an account, locked by who writes it."""
+
+from typing import Any
+
+from veredus.ports import Unavailable
+from veredus.store.postgres.link import Link
+from veredus.store.postgres.pool import IDLE_MS
+from veredus.wire.types import Id
+
+_LOCK = f"""
+SELECT a, modseq, states, arrivals, writer, pg_current_xact_id()::text::bigint AS own,
+  set_config('idle_in_transaction_session_timeout', '{IDLE_MS}', true)
+FROM account WHERE id = $1 FOR UPDATE
+"""
+_CREATE = "INSERT INTO account(id) VALUES($1) ON CONFLICT DO NOTHING"
+# Of a writer that began before another one and got the lock after it.
+_ATTEMPTS = 10
+
+
+async def lock(link: Link, id: Id, *, create: bool = False) -> Any:
+    """Begin a transaction with a higher number (``own``) than all before it that wrote the account: its changes
+    would come before theirs in the feed. None: there is no account.
+    """
+    for _ in range(_ATTEMPTS):
+        rows = await link.first(_LOCK, (id,))
+        if not rows and create:
+            await link.fetch(_CREATE, (id,))
+            rows = await link.fetch(_LOCK, (id,))
+        if not rows:
+            return None
+        if rows[0]["writer"] < rows[0]["own"]:
+            return rows[0]
+        link.close()
+    raise Unavailable(f"account {id} is written too often")
