@@ -25,7 +25,7 @@ class Target:
     url: str
     lmtp: str
     # --pid or --pidfile of the harness
-    process: tuple[str, str]
+    process: tuple[str, ...]
     # What stands behind the local part of a user.
     domain: str
     out: Path

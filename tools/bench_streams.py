@@ -4,9 +4,11 @@ import asyncio
 import resource
 import sys
 import time
+from functools import partial
 from typing import Any
 
 from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from tools.bench_client import harness
 from tools.bench_server import PASSWORD, Target
@@ -44,8 +46,8 @@ async def _deflate_memory(target: Target, count: int) -> dict[str, float]:
 
     async def opened() -> Any:
         return await connect(
-            account.ws_url, subprotocols=["jmap"], additional_headers={name: value}, compression="deflate",
-            ping_interval=None,
+            account.ws_url, subprotocols=[Subprotocol("jmap")], additional_headers={name: value},
+            compression="deflate", ping_interval=None,
         )  # fmt: skip
 
     first = await opened()
@@ -72,8 +74,8 @@ async def delivery_latency(target: Target, lmtp: str, *, streams: int, messages:
     arrived: list[float] = []
     all_told = asyncio.Event()
 
-    def on_state(data: bytes, _: Any) -> None:
-        if b"EmailDelivery" in data:
+    def on_event(event: bytes, data: bytes, _: Any) -> None:
+        if event == b"state" and b"EmailDelivery" in data:
             arrived.append(time.perf_counter())
             if len(arrived) == streams:
                 all_told.set()
@@ -81,11 +83,8 @@ async def delivery_latency(target: Target, lmtp: str, *, streams: int, messages:
     module = harness("httpc")
     loop = asyncio.get_running_loop()
     for _ in range(streams):
-        raw = account.es_raw(types="EmailDelivery")
-        _, stream = await loop.create_connection(
-            lambda raw=raw: module.SseConn(raw, lambda e, d, c: on_state(d, c) if e == b"state" else None),
-            account.client.host, account.client.port,
-        )  # fmt: skip
+        opened = partial(module.SseConn, account.es_raw(types="EmailDelivery"), on_event)
+        _, stream = await loop.create_connection(opened, account.client.host, account.client.port)
         await stream.ready
     latencies: list[float] = []
     for number in range(messages):

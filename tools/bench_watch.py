@@ -149,8 +149,8 @@ async def live(client: Client, path: Path, url: str, rate: int, seconds: int) ->
         await asyncio.to_thread(writer.start)
         event, clock = await first, Clock()
         while True:
-            names = event.record["keywords"]  # type: ignore[union-attr]
-            seen |= {(event.record.id, name) for name in names if name.startswith("live")}  # type: ignore[union-attr]
+            names = event.record["keywords"]
+            seen |= {(event.record.id, name) for name in names if name.startswith("live")}
             await event.ack()
             if len(seen) == total:
                 break

@@ -180,9 +180,9 @@ def proofs(root: Path = ROOT) -> Iterator[Proof]:
 
 def _of_module(module: ast.Module, path: str) -> Iterator[Proof]:
     common: list[ast.expr] = []
-    for node in module.body:
-        if isinstance(node, ast.Assign) and any(_name(target) == "pytestmark" for target in node.targets):
-            common = node.value.elts if isinstance(node.value, ast.List | ast.Tuple) else [node.value]
+    for one in module.body:
+        if isinstance(one, ast.Assign) and any(_name(target) == "pytestmark" for target in one.targets):
+            common = one.value.elts if isinstance(one.value, ast.List | ast.Tuple) else [one.value]
     for node in ast.walk(module):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
             own = node.decorator_list

@@ -21,6 +21,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import nats
+from nats.aio.client import Client as Nats
 
 from veredus.bridge.consumer import Event, EventStream, Mail, MailStream
 from veredus.bus.nats_server import binary
@@ -227,7 +228,7 @@ def _banner(ports: dict[str, int], directory: Path) -> str:
 """
 
 
-async def _bridge_follows(nc: nats.NATS, port: int, children: Children) -> None:
+async def _bridge_follows(nc: Nats, port: int, children: Children) -> None:
     """Until the bridge stands at the end of all changes: what comes then is news. Raises DemoFailed."""
     async with Client.connect(f"http://127.0.0.1:{port}/.well-known/jmap", basic=(USER, PASSWORD)) as client:
         account = (await client.call("Mailbox/get", {"ids": []}))["accountId"]
@@ -240,7 +241,7 @@ async def _bridge_follows(nc: nats.NATS, port: int, children: Children) -> None:
     raise DemoFailed(f"the bridge does not follow the account {account} after {START_S} s")
 
 
-async def _follows(nc: nats.NATS, account: str) -> bool:
+async def _follows(nc: Nats, account: str) -> bool:
     """As its control service says."""
     try:
         told = await nc.request(f"jmap.ctl.{account}.status", b"", timeout=1)
@@ -251,7 +252,7 @@ async def _follows(nc: nats.NATS, account: str) -> bool:
 
 
 @asynccontextmanager
-async def _reading(watcher: Watcher, nc: nats.NATS) -> AsyncIterator[list[asyncio.Task[None]]]:
+async def _reading(watcher: Watcher, nc: Nats) -> AsyncIterator[list[asyncio.Task[None]]]:
     async with (
         MailStream(nc, "JMAP_EMAILS", durable="demo") as mails,
         EventStream(nc, durable="demo") as events,

@@ -130,7 +130,7 @@ def base_of(annotation: ast.AST | None) -> str:
     return ""
 
 
-def argument_of(annotation: ast.AST | None) -> ast.AST | None:
+def argument_of(annotation: ast.AST | None) -> ast.expr | None:
     """The first argument of a type."""
     if not isinstance(annotation, ast.Subscript):
         return None
@@ -196,7 +196,9 @@ class Class:
         self.signature.names |= {"overload"} & set(kept)
         returns = node.returns
         if "asynccontextmanager" in decorators:
-            returns = ast.Subscript(ast.Name("AbstractAsyncContextManager"), argument_of(returns))
+            managed = argument_of(returns)
+            assert managed is not None, f"{self.name}.{node.name}: what it yields is not said"
+            returns = ast.Subscript(ast.Name("AbstractAsyncContextManager"), managed)
         yield ""
         yield from (f"    @{each}" for each in kept)
         name = SPECIAL.get(node.name, node.name)

@@ -302,7 +302,8 @@ def _limits(config: Config) -> Limits:
 @asynccontextmanager
 async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -> AsyncIterator[App]:
     """Open stores and build what works on them. ``types``: beside ours; None: those of installed packages."""
-    config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if config.storage.url == "sqlite" or config.blobs.url == "file":
+        config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         blobs = await open_blobs(config)

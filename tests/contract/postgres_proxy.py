@@ -17,13 +17,18 @@ class Proxy:
         # Called with each message of a client that asks for an answer; true: it goes on to the server, but
         # the answer does not come back, and the connection ends.
         self.cut: Callable[[bytes], bool] = lambda message: False
-        self._tasks: set[asyncio.Task[None]] = set()
+        # The same, but the server hears nothing of it, and does not see that the connection has ended.
+        self.swallow: Callable[[bytes], bool] = lambda message: False
+        self._ended = asyncio.Event()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         theirs, ours = await asyncio.open_connection(*self._server)
         answers = asyncio.create_task(_pump(theirs, writer))
         try:
-            await self._requests(reader, ours, answers)
+            if not await self._requests(reader, ours, answers):
+                answers.cancel()
+                writer.close()
+                await self._ended.wait()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -37,7 +42,8 @@ class Proxy:
 
     async def _requests(
         self, reader: asyncio.StreamReader, ours: asyncio.StreamWriter, answers: asyncio.Task[None]
-    ) -> None:
+    ) -> bool:
+        """Whether the server's end is to be closed, too."""
         size = await reader.readexactly(4)
         ours.write(size + await reader.readexactly(int.from_bytes(size) - 4))
         told = b""
@@ -47,12 +53,14 @@ class Proxy:
             told += body
             if head[0] in (_SYNC, _QUERY):
                 self.asked.append(told)
+                if self.swallow(told):
+                    return False
                 if self.cut(told):
                     answers.cancel()
                     ours.write(head + body)
                     await ours.drain()
                     await asyncio.sleep(0.3)  # the server is done by then, mostly; that it is not is no harm
-                    return
+                    return True
                 told = b""
             ours.write(head + body)
             await ours.drain()
@@ -74,5 +82,6 @@ async def proxied(host: str, port: int) -> AsyncIterator[Proxy]:
     try:
         yield proxy
     finally:
+        proxy._ended.set()
         listening.close()
         await asyncio.sleep(0.05)

@@ -1,6 +1,7 @@
 """Random transactions, read after every step, against the memory store: it defers no write."""
 
 import asyncio
+import copy
 import itertools
 from typing import Any
 
@@ -107,18 +108,25 @@ def record(type: str, id: str, properties: Any) -> dict[str, Any]:
 async def write(tx: Transaction, step: tuple[Any, ...]) -> object:
     """Whether it could be done."""
     kind, type, id, *rest = step
+    given: dict[str, Any]
     try:
         match kind:
             case "put":
-                given = record(type, id, rest[0])
+                given = copy.deepcopy(record(type, id, rest[0]))
                 await tx.put(type, given, rest[1])
-                given.clear()
             case "update":
-                await tx.update(type, id, rest[0])
+                given = copy.deepcopy(rest[0])
+                await tx.update(type, id, given)
             case _:
+                given = {}
                 await tx.delete(type, id)
     except KeyError:
         return "there is none"
+    # It is the caller's, down to the bottom.
+    for value in given.values():
+        if isinstance(value, dict | list):
+            value.clear()
+    given.clear()
     return "done"
 
 

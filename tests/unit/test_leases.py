@@ -279,7 +279,7 @@ async def test_a_file_of_version_1_opens(tmp_path: Path) -> None:
     store = await _opened(tmp_path)
     async with store.write("A") as tx:
         await tx.put("Thing", {"id": "x"})
-    store._writer._db.run("DROP TABLE lease")
+    store._writer._db.run("DROP TABLE lease; DROP TABLE loading")
     store._writer._db.run("PRAGMA user_version = 1")
     await store.close()
     for _ in range(2):

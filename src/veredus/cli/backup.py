@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from veredus.cli.common import EXIT_PROBLEMS, EXIT_USAGE, Failure, Json, invocation, write_json
+from veredus.cli.common import EXIT_PROBLEMS, EXIT_USAGE, Failure, Json, invocation, write_json, write_note
 from veredus.cli.db_copy import place_of
 from veredus.cli.opened import data_of, with_app
 from veredus.wire.dates import utc_date
@@ -62,9 +62,9 @@ def create(
     with_app(ctx, work)
     done = {"at": utc_date(began), "directory": str(directory.absolute())}
     is_old = config.storage.url == "sqlite" and not no_blobs
-    _write(directory / MANIFEST, {"format": 1 if is_old else 2, **done, "blobs": not no_blobs})
+    write_note(directory / MANIFEST, {"format": 1 if is_old else 2, **done, "blobs": not no_blobs})
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _write(config.data_dir / LAST, done)
+    write_note(config.data_dir / LAST, done)
     typer.echo(f"wrote {directory} - `veredus backup verify {directory}` reads it again")
 
 
@@ -75,12 +75,6 @@ def _say_that_we_wait() -> None:
 def _must_be_empty(directory: Path) -> None:
     if directory.exists() and any(directory.iterdir()):
         raise Failure(f"{directory} is not empty - name a new directory for each backup")
-
-
-def _write(path: Path, value: dict[str, Any]) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value) + "\n", encoding="utf-8")
-    partial.replace(path)
 
 
 def _manifest(directory: Path) -> dict[str, Any]:
@@ -135,10 +129,14 @@ def _as_data(ctx: typer.Context, directory: Path, *, has_blobs: bool = True) -> 
     """The settings that open a backup of SQLite in its place."""
     from dataclasses import replace
 
+    from veredus import log as logs
+
     config = invocation(ctx).load().config
+    logs.configure(config.log.format, "debug" if invocation(ctx).verbose else "error")
     blobs = replace(config.blobs, url="file") if has_blobs else config.blobs
     storage = replace(config.storage, url="sqlite")
-    return replace(config, data_dir=directory, storage=storage, blobs=blobs)
+    bus = replace(config.bus, url=None)  # nobody needs to be told
+    return replace(config, data_dir=directory, storage=storage, blobs=blobs, bus=bus)
 
 
 @app.command()

@@ -55,6 +55,13 @@ def write_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def write_note(path: Path, value: Any) -> None:
+    """A JSON file that later commands read: it is as it was, or whole."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(value) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
 def end(error: Exception) -> NoReturn:
     """End the process with what a person needs to know of ``error``; one that is a bug is raised again."""
     from veredus.config.errors import ConfigError

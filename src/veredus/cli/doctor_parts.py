@@ -53,6 +53,8 @@ async def _opens(config: "Config", status: "StoreStatus") -> Finding:
     try:
         async with asyncio.timeout(_PATIENCE_S), open_app(config) as opened:
             found = await opened.ready()
+    except Unavailable as error:  # of the database, of blobs or of the bus
+        return Finding("database", "problem", f"no server starts on it: {error}{remedy(error)}")
     except Exception as error:  # whatever it is, it is the finding
         found = [f"{type(error).__name__}: {error}"]
     if found:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from veredus.cli.common import EXIT_PROBLEMS, Failure
+from veredus.cli.common import EXIT_PROBLEMS, Failure, write_note
 from veredus.cli.copying import SYSTEM, Copy
 from veredus.cli.transfer.progress import Silent, progress
 from veredus.ports import Unavailable
@@ -159,19 +159,15 @@ async def _new_ids(source: "Dumps", target: "Moving", config: "Config", how: How
                 "there is data in the target already - name an empty database or another --data-dir"
             )
         under_way = {"at": how.manifest["at"], "same_ids": how.same_ids, "ids": {}}
+    note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if how.same_ids:
-        _note(note, under_way)
+        write_note(note, under_way)
         yield source
     else:
         async with _system(source, under_way["ids"]) as (system, ids):
-            _note(note, under_way | {"ids": ids})
+            write_note(note, under_way | {"ids": ids})
             yield _Renamed(source, system, ids)
     note.unlink()
-
-
-def _note(path: Path, value: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.write_text(json.dumps(value), encoding="utf-8")
 
 
 @asynccontextmanager

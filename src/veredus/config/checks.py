@@ -5,6 +5,7 @@ import re
 from urllib.parse import urlsplit
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+_POSTGRES_HOST = re.compile(r"(\[(?P<ipv6>[^\]%]*)\]|[^\s:,\[\]]+)(:(?P<port>[0-9]{1,5}))?")
 _IPV6_ADDRESS = re.compile(r"\[(?P<host>[^\]]*)\]:(?P<port>.*)")
 
 
@@ -61,13 +62,28 @@ def storage_url(text: str) -> str | None:
 
 
 def postgres_url(text: str) -> str | None:
-    """The URL of a PostgreSQL database; user, password and libpq's parameters may stand in it."""
+    """The URL of a PostgreSQL database; user, password and libpq's parameters may stand in it.
+
+    Several hosts may: ``a:5432,b:5432``, or a directory with a socket in it (%2Frun%2Fpostgresql).
+    """
+    example = 'expected a URL such as "postgresql://veredus@10.0.0.4/veredus"'
     try:
         url = urlsplit(text)
-        usable = url.scheme in ("postgresql", "postgres") and (url.port is None or url.port)
     except ValueError:
-        usable = False
-    return None if usable else 'expected a URL such as "postgresql://veredus@10.0.0.4/veredus"'
+        return example
+    if url.scheme not in ("postgresql", "postgres") or "://" not in text:
+        return example
+    user, _, hosts = url.netloc.rpartition("@")
+    if "@" in user + url.path + url.query or url.fragment:
+        return "@ : / ? # % in a user name or a password are written as %40 %3A %2F %3F %23 %25"
+    return None if all(map(_is_postgres_host, hosts.split(","))) or not hosts else example
+
+
+def _is_postgres_host(text: str) -> bool:
+    found = _POSTGRES_HOST.fullmatch(text)
+    if found is None or (found["ipv6"] is not None and not _is_ip(found["ipv6"], 6)):
+        return False
+    return found["port"] is None or 0 < int(found["port"]) < 65536
 
 
 def schema(text: str) -> str | None:

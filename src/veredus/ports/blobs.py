@@ -57,7 +57,8 @@ class BlobStore(Protocol):
     async def purge(self, before: datetime, in_use: BlobsInUse) -> int:
         """Forget for good what ``delete`` has kept aside since before that time; how many blobs it was.
 
-        Those ``in_use`` come back: a put and a delete have met. 0 in a store that keeps nothing aside.
+        Those ``in_use`` come back, whenever they were deleted: a put and a delete have met. 0 in a store that
+        keeps nothing aside.
         """
         ...
 

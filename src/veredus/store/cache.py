@@ -39,6 +39,10 @@ class Known(Struct):
     # Ids that were read once and not remembered: a second time they are, so that going through a whole
     # mailbox neither costs more than reading it nor drives out what is read often.
     seen: set[Id] = field(default_factory=set)
+    # The ids of the last list that came with its records, and whether the next one is to: where most of them
+    # are remembered already, they are better not sent once more.
+    listed: list[Id] = []
+    brings: bool = True
     # No longer in the cache, though a reader still holds it.
     forgotten: bool = False
 

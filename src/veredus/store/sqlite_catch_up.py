@@ -6,7 +6,7 @@ from veredus.ports import Kind
 from veredus.ports.moving import Delta, LogRows, Rows
 from veredus.store import moving
 from veredus.store.sqlite_connection import Connection
-from veredus.store.sqlite_moving import Layouts, head_of, insert_log, is_there, log_rows, records
+from veredus.store.sqlite_moving import Layouts, head_of, insert_log, log_rows, records
 from veredus.store.sqlite_schema import Layout
 from veredus.store.sqlite_tx import Writes
 from veredus.wire.types import Id
@@ -37,8 +37,6 @@ class _Writes(Writes):
 
 async def catch_up(db: Connection, layouts: Layouts, id: Id, stamp: str, delta: Delta) -> bool:
     """In a transaction of the caller."""
-    if not is_there(db):
-        return False
     found = db.rows("SELECT whole FROM loading WHERE account = ? AND n IS NULL", (id,))
     account = db.rows("SELECT n, modseq FROM account WHERE id = ?", (id,))
     if found != [(stamp,)] or not account or account[0][1] != moving.modseq_of(stamp):

@@ -1,6 +1,7 @@
 """Dump and load of an account of a SQLite database (ADR 0023).
 
-An account is loaded under a name and a number that nobody knows; at its end the two change places.
+An account is loaded under a name and a number that nobody knows; at its end the two change places. How far it
+has come stands in the table ``loading``.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,8 +14,9 @@ from veredus.store import moving, order
 from veredus.store.moving import Loader
 from veredus.store.sqlite_connection import AS_EVER, Connection
 from veredus.store.sqlite_purge import purge
-from veredus.store.sqlite_schema import Layout, blob_ids, member_keys, quoted, sql_value
+from veredus.store.sqlite_schema import Layout, quoted, sql_value
 from veredus.store.sqlite_writer import Writer
+from veredus.store.values import blob_ids, member_keys
 from veredus.wire.types import Id, JsonObject
 
 Layouts = Mapping[str, Layout]
@@ -22,12 +24,6 @@ Layouts = Mapping[str, Layout]
 # What was loaded last may be loaded again after a failure of power: no need to wait for the disk. The indexes
 # are written all over, so they must fit into memory.
 _LOADS = "PRAGMA synchronous = NORMAL; PRAGMA cache_size = -262144"
-
-# ``whole``: the stamp of what is here. The others: of what is being loaded, if something is.
-_LOADING = """
-CREATE TABLE IF NOT EXISTS loading(account TEXT PRIMARY KEY, whole TEXT NOT NULL DEFAULT '', stamp TEXT,
-  n INTEGER, place TEXT) WITHOUT ROWID
-"""
 
 
 # ---------------------------------------------------------------- dump
@@ -133,19 +129,12 @@ def log_rows(connection: Connection, account: int, since: int = 0) -> Iterator[L
 
 
 def loaded(connection: Connection) -> dict[Id, str]:
-    if not is_there(connection):
-        return {}
     return dict(connection.rows("SELECT account, whole FROM loading"))
-
-
-def is_there(connection: Connection) -> bool:
-    return bool(connection.rows("SELECT 1 FROM sqlite_master WHERE name = 'loading'"))
 
 
 async def load(writer: Writer, layouts: Layouts, id: Id, dump: Dump) -> None:
     """Everything before the log in short transactions; log, states and name in one."""
     async with writer.transaction() as db:
-        db.run(_LOADING)
         gone = db.rows("SELECT n FROM account WHERE id GLOB ?", (moving.GONE + "*",))
         found = db.rows("SELECT stamp, place, n FROM loading WHERE account = ?", (id,))
     for (account,) in gone:

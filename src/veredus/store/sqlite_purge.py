@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from veredus.store import moving, order, projection
 from veredus.store.sqlite_connection import Connection
-from veredus.store.sqlite_schema import Layout, blob_ids, member_keys
+from veredus.store.sqlite_schema import Layout
 from veredus.store.sqlite_writer import Writer
+from veredus.store.values import blob_ids, member_keys
 
 
 async def purge(writer: Writer, layouts: Mapping[str, Layout], account: int) -> None:

@@ -11,14 +11,22 @@ import msgspec
 
 from veredus.ports import Table
 from veredus.store import sqlite_leases
+from veredus.store.moving import divided
 from veredus.store.order import ACCOUNT_SHIFT
 from veredus.store.refused import Refused
 from veredus.store.sqlite_connection import Connection
+from veredus.store.values import blob_ids, member_keys
 from veredus.wire.types import JsonObject
 
 # The version of what is the same for all tables; MIGRATIONS[n] leads from version n to n + 1.
 VERSION = 2
-MIGRATIONS: dict[int, str] = {1: sqlite_leases.SCHEMA}
+
+# ``whole``: the stamp of what is here of the account. The others: of what is being loaded, if something is.
+_LOADING = """
+CREATE TABLE loading(account TEXT PRIMARY KEY, whole TEXT NOT NULL DEFAULT '', stamp TEXT, n INTEGER,
+  place TEXT) WITHOUT ROWID;
+"""
+MIGRATIONS: dict[int, str] = {1: sqlite_leases.SCHEMA + _LOADING}
 
 _COMMON = """
 CREATE TABLE account(n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, modseq INTEGER NOT NULL);
@@ -97,15 +105,6 @@ def sql_value(value: Any) -> Any:
             return None
 
 
-def member_keys(value: Any) -> set[str]:
-    """The members of a map (key: true) or a list of strings."""
-    return {key for key in value if isinstance(key, str)} if isinstance(value, dict | list) else set()
-
-
-def blob_ids(table: Table, record: JsonObject) -> set[str]:
-    return {record[name] for name in table.blobs if isinstance(record.get(name), str)}
-
-
 def newer(version: int) -> str:
     """Why a database of this version is refused."""
     return (
@@ -120,7 +119,7 @@ def migrate(db: Connection, layouts: Iterable[Layout]) -> None:
     if version > VERSION:
         raise Refused(newer(version))
     if version == 0:
-        db.run(_COMMON + sqlite_leases.SCHEMA)
+        db.run(_COMMON + sqlite_leases.SCHEMA + _LOADING)
     else:
         for step in range(version, VERSION):
             db.run(MIGRATIONS[step])
@@ -205,25 +204,16 @@ def _whole(layout: Layout) -> str:
     )
 
 
-def encoded_parts(layout: Layout, record: JsonObject) -> tuple[str, str, str]:
-    """The stored JSON objects: live, fixed, cold."""
-    live = {name: record[name] for name in ("id", *layout.table.live) if name in record}
-    cold = {name: record[name] for name in layout.table.cold if name in record}
-    fixed = {name: value for name, value in record.items() if name not in live and name not in cold}
-    encode = msgspec.json.encode
-    return encode(live).decode(), encode(fixed).decode(), encode(cold).decode()
-
-
 def insert(db: Connection, layout: Layout, rid: int, record: JsonObject, has_texts: bool) -> None:
     """Write a record that is not there, and all its index rows except full text."""
-    live, fixed, cold = encoded_parts(layout, record)
+    live, fixed, cold = divided(layout.table, record)
     columns = [sql_value(record.get(name)) for name in layout.columns]
     db.run(
         layout.insert_record,
-        (rid, rid >> ACCOUNT_SHIFT, record["id"], has_texts, *columns, live, fixed),
+        (rid, rid >> ACCOUNT_SHIFT, record["id"], has_texts, *columns, live.decode(), fixed.decode()),
     )
-    if layout.cold:
-        db.run(f"INSERT INTO {layout.cold} VALUES(?, ?)", (rid, cold))
+    if cold is not None:
+        db.run(f"INSERT INTO {layout.cold} VALUES(?, ?)", (rid, cold.decode()))
     covers = tuple(sql_value(record.get(name)) for name in layout.covers)
     for name in layout.members:
         add_members(db, layout, name, member_keys(record.get(name)), (rid, record["id"], *covers))

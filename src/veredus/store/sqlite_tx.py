@@ -13,13 +13,12 @@ from veredus.store.sqlite_reads import NO_ACCOUNT, Reads
 from veredus.store.sqlite_schema import (
     Layout,
     add_members,
-    blob_ids,
     insert,
-    member_keys,
     quoted,
     remove_members,
     sql_value,
 )
+from veredus.store.values import blob_ids, member_keys
 from veredus.wire.types import Id, JsonObject
 
 

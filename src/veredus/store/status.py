@@ -20,13 +20,19 @@ class Replica(Struct, frozen=True):
 
 
 class Server(Struct, frozen=True):
-    """A database server. ``ahead_s``: of our clock. ``unsafe``: settings that lose what was acknowledged."""
+    """A database server. ``ahead_s``: of our clock. ``unsafe``: settings that lose what was acknowledged.
+
+    ``held_s``: for how long changes have been kept from the feed, by a transaction that does not end; what is
+    known of it is ``held_by``.
+    """
 
     connections: int
     max_connections: int
     ahead_s: float
     unsafe: Sequence[str] = ()
     replicas: Sequence[Replica] = ()
+    held_s: float = 0.0
+    held_by: str = ""
 
 
 class StoreStatus(Struct, frozen=True):

@@ -16,7 +16,7 @@ _UNANSWERED_MS = 8_000
 
 # Larger statements are prepared each time: conditions can be as long as a client likes, and the server keeps
 # a plan of each in every connection.
-_STATEMENTS, _STATEMENT_OCTETS = 300, 8 * 1024
+_STATEMENTS, _STATEMENT_OCTETS = 200, 8 * 1024
 
 # Plans follow the indexes that statements are written for; none of them gains from a hash of a whole table.
 _SESSION = {

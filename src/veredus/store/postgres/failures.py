@@ -13,7 +13,8 @@ _TRANSIENT_STATES = ("25006", "25P02", "25P03", "55P03")
 
 
 class Lost(Unavailable):
-    """The connection ended before its transaction had done anything: another one may do."""
+    """The connection ended, or its statement was of another schema, before its transaction had done anything:
+    another one may do."""
 
 
 class Unconfirmed(Unavailable):

@@ -18,8 +18,9 @@ _ATTEMPTS = 10
 
 
 async def lock(link: Link, id: Id, *, create: bool = False) -> Any:
-    """Begin a transaction with a higher number (``own``) than all before it that wrote the account: its changes
-    would come before theirs in the feed. None: there is no account.
+    """Begin a transaction with a higher number (``own``) than all that wrote the account before it.
+
+    With a lower one its changes would come before theirs in the feed. None: there is no account.
     """
     for _ in range(_ATTEMPTS):
         rows = await link.first(_LOCK, (id,))

@@ -66,6 +66,8 @@ CREATE TABLE blob(a bigint, blob text COLLATE "C", type text COLLATE "C", rid bi
 CREATE INDEX blob_of_all ON blob(blob);
 CREATE TABLE lease(name text COLLATE "C" PRIMARY KEY, holder text NOT NULL, token bigint NOT NULL,
   until timestamptz NOT NULL);
+CREATE TABLE loading(account text COLLATE "C" PRIMARY KEY, whole text NOT NULL DEFAULT '', stamp text,
+  a bigint, place text);
 CREATE TABLE declared(type text COLLATE "C" PRIMARY KEY, declaration text NOT NULL,
   past text[] NOT NULL DEFAULT '{}');
 CREATE TABLE rebuild(type text COLLATE "C" PRIMARY KEY, declaration text NOT NULL,

@@ -1,6 +1,7 @@
 """Dump and load of an account of a PostgreSQL database (ADR 0023).
 
-An account is loaded under a name and a number that nobody knows; at its end the two change places.
+An account is loaded under a name and a number that nobody knows; at its end the two change places. How far it
+has come stands in the table ``loading``; ``whole`` is the stamp of what is here.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -23,11 +24,6 @@ Layouts = Mapping[str, Layout]
 
 # A dump or a load takes as long as it takes.
 PATIENT = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
-# ``whole``: the stamp of what is here. The others: of what is being loaded, if something is.
-_LOADING = """
-CREATE TABLE IF NOT EXISTS loading(account text COLLATE "C" PRIMARY KEY, whole text NOT NULL DEFAULT '',
-  stamp text, a bigint, place text)
-"""
 # Rows that a cursor gives at once.
 _FETCHED = 250
 
@@ -120,14 +116,11 @@ async def backup(connection: Any, layouts: Layouts, directory: str) -> None:
 
 
 async def loaded(readers: Pool) -> dict[Id, str]:
-    if not (await readers.fetch("SELECT to_regclass('loading') IS NOT NULL"))[0][0]:
-        return {}
     return dict(await readers.fetch("SELECT account, whole FROM loading"))
 
 
 async def load(writers: Pool, layouts: Layouts, id: Id, dump: Dump) -> None:
     """Everything before the log in short transactions; log, states and name in one."""
-    await writers.change(_LOADING, ())
     for (account,) in await writers.fetch("SELECT a FROM account WHERE id LIKE $1", (moving.GONE + "%",)):
         await purge(writers, layouts, account)
     found = await writers.fetch("SELECT stamp, place, a FROM loading WHERE account = $1", (id,))

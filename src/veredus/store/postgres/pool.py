@@ -34,7 +34,8 @@ async def fetched(connection: Any, sql: str, values: Sequence[Any]) -> list[Any]
     except Exception as error:
         if isinstance(error, asyncpg.InternalClientError):
             connection.terminate()
-        if is_transient(error) and connection.is_closed():
+        is_outdated = isinstance(error, asyncpg.InvalidCachedStatementError)
+        if is_outdated or (is_transient(error) and connection.is_closed()):
             raise Lost(str(error) or "the connection was lost") from error
         raise
     return rows

@@ -70,6 +70,7 @@ class Opened(Struct):
     states: States
     # By type: the state asked about, and what changed since (None: too much).
     changed: dict[str, tuple[int, list[Id] | None]]
+    writer: int = 0
 
 
 def opened(row: Any, asked: Mapping[str, int]) -> Opened:
@@ -79,7 +80,7 @@ def opened(row: Any, asked: Mapping[str, int]) -> Opened:
         type, _, id = pair.partition(" ")
         changed[type].append(id)
     told = {type: (asked[type], ids if len(ids) <= FOLLOWED else None) for type, ids in changed.items()}
-    return Opened(row[0], row[1], decode_states(row[2]), told)
+    return Opened(row[0], row[1], decode_states(row[2]), told, row[3])
 
 
 class Remembered(Struct):
@@ -141,7 +142,9 @@ class Reads:
         if self._remembered is None or not self._layouts[type].table.logged:
             return None
         found = await self._open()
-        if found.account == NO_ACCOUNT:
+        # Opening it may have shown that nothing remembered is of use.
+        remembered: Remembered | None = self._remembered
+        if found.account == NO_ACCOUNT or remembered is None:
             return None
         state, floor = found.states.get(type, (0, 0))
         asked, ids = found.changed.get(type, (state, None))
@@ -149,7 +152,7 @@ class Reads:
         def changed(since: int) -> Iterable[Id] | None:
             return ids if floor <= since and asked <= since else None
 
-        return self._remembered.cache.at(found.account, type, state, changed)
+        return remembered.cache.at(found.account, type, state, changed)
 
     # ------------------------------------------------------------ records
 
@@ -248,8 +251,7 @@ class Reads:
             if not isinstance(one.by, str):
                 limits.check(one.by)
         known = await self._known(type)
-        # In words: as values, true and 1 would be the same.
-        question = repr((where, order, limit, offset, distinct))
+        question = self._question(where, order, limit, offset, distinct)
         if known is not None and question in known.results:
             return list(known.results[question])
         state = known.state if known is not None else 0
@@ -266,31 +268,50 @@ class Reads:
         self._remember_result(known, state, question, ids)
         return list(ids)
 
+    def _question(self, *asked: object) -> str:
+        """What is asked, in words: as values, true and 1 would be the same.
+
+        Texts may be indexed without a change of state (``Moving.index``), but not without a writer.
+        """
+        question = repr(asked)
+        if _TEXT in question and self._opened is not None:
+            question += str(self._opened.writer)
+        return question
+
     def _remember_result(self, known: Known | None, state: int, question: str, answer: Any) -> None:
-        """Not of texts, which are indexed without a change of state (``Moving.index``)."""
-        is_true = known is not None and known.state == state and _TEXT not in question
-        if known is not None and is_true and self._remembered is not None:
+        if known is not None and known.state == state and self._remembered is not None:
             self._remembered.cache.remember_result(known, question, answer)
 
     async def _bring(self, layout: Layout, window: plan.Statement, known: Known | None) -> list[Id]:
         """The ids of a window; the records that are not remembered come along with them."""
         account, count = await self._account(), len(window.values)
-        remembered = [] if known is None else list({id for some in known.records.values() for id in some})
+        there = set() if known is None else {id for some in known.records.values() for id in some}
+        if known is not None and not known.brings:
+            rows = await self._link.fetch(window.sql, window.values)
+            ids = [row[1] for row in rows]
+            # As long as most of them are remembered, nothing need come along.
+            known.brings = 2 * len(there.intersection(ids)) < len(ids)
+            return ids
+        remembered = list(there) if known is None else [id for id in known.listed if id in there]
         rows = await self._link.fetch(
             f"SELECT w.id, r.live, r.fixed FROM (SELECT rid, id, row_number() OVER () AS place"
             f" FROM ({window.sql}) AS found) AS w LEFT JOIN {layout.records} r"
             f" ON r.a = ${count + 1} AND r.rid = w.rid AND w.id <> ALL(${count + 2}::text[]) ORDER BY place",
-            (*window.values, account, remembered[:FOLLOWED]),
+            (*window.values, account, remembered),
         )
         for id, live, fixed in rows:
             if live is not None:
                 self._brought[layout.name, id] = Parts(live, fixed)
-        return [row[0] for row in rows]
+        ids = [row[0] for row in rows]
+        if known is not None:
+            needless = sum(1 for id, live, _ in rows if live is not None and id in there)
+            known.listed, known.brings = ids, 2 * needless < len(ids) + 1
+        return ids
 
     async def count(self, type: str, where: Condition = EVERYTHING, *, distinct: str | None = None) -> int:
         limits.check(where)
         known = await self._known(type)
-        question = repr((where, distinct))
+        question = self._question(where, distinct)
         if known is not None and question in known.results:
             answer: int = known.results[question]
             return answer

@@ -21,6 +21,7 @@ from veredus.conditions import (
     Same,
     Scalar,
     Text,
+    parts,
 )
 from veredus.store import order
 from veredus.store.postgres import fulltext
@@ -121,7 +122,9 @@ def is_sql(where: Condition, layout: Layout) -> bool:
         case Has(name, _) | HasAny(name, _):
             return name in layout.members
         case Same(name, inner):
-            return name in layout.columns and is_sql(inner, layout)
+            # Within one another they would double with each level.
+            is_nested = any(isinstance(part, Same) for part in parts(inner))
+            return name in layout.columns and not is_nested and is_sql(inner, layout)
         case Text():
             return True
     return False

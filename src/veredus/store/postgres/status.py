@@ -28,6 +28,16 @@ _BEHIND = """
 SELECT pg_is_in_recovery(), pg_wal_lsn_diff($1::text::pg_lsn, pg_last_wal_replay_lsn())::bigint,
   extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8
 """
+# The first change that the feed does not show yet, and the transaction that it waits for, if we may see it.
+_HELD = """
+SELECT (SELECT extract(epoch FROM clock_timestamp())::float8 - min(at) FROM log
+    WHERE writer >= pg_snapshot_xmin(pg_current_snapshot())::text::bigint),
+  coalesce(
+    (SELECT 'prepared transaction ' || gid FROM pg_prepared_xacts WHERE transaction::text = holder.xid),
+    (SELECT format('process %s of %s (%s)', pid, usename, application_name) FROM pg_stat_activity
+      WHERE backend_xid::text = holder.xid), '')
+FROM (SELECT (pg_snapshot_xmin(pg_current_snapshot())::text::bigint & 4294967295)::text AS xid) AS holder
+"""
 
 
 async def status(servers: Servers, tables: Sequence[Table], *, back: bool = False) -> StoreStatus:
@@ -87,8 +97,11 @@ async def _contents(
         for layout in layouts
         if layout.name in found.declared
     }
+    assert status.server is not None
+    held_s, held_by = await connection.fetchrow(_HELD)
     return replace(
         status,
+        server=replace(status.server, held_s=max(held_s or 0.0, 0.0), held_by=held_by),
         version=found.version,
         size=await connection.fetchval(_SIZE),
         accounts=await connection.fetchval(

@@ -31,8 +31,8 @@ async def index(
 ) -> bool:
     """False: the state is another, and nothing was done."""
     async with writers.connection() as connection:
-        # Who changes a record meanwhile waits; others that index do not.
-        found = await connection.fetchrow("SELECT a, states FROM account WHERE id = $1 FOR SHARE", id)
+        # Who changes the account meanwhile waits.
+        found = await connection.fetchrow("SELECT a, states FROM account WHERE id = $1 FOR NO KEY UPDATE", id)
         if found is None or (state is not None and _state(found[1], layout) != state):
             return False
         account: int = found[0]
@@ -48,6 +48,11 @@ async def index(
         table, columns, records = text_rows(layout, account, {rid: texts[id] for rid, id in rows})
         if records:
             await connection.copy_records_to_table(table, records=records, columns=columns)
+        # No state has changed; what is remembered of searches, and replicas, go by the last writer.
+        await connection.execute(
+            "UPDATE account SET writer = greatest(writer, pg_current_xact_id()::text::bigint) WHERE a = $1",
+            account,
+        )
         await writers.commit(connection)
     return True
 
