@@ -25,11 +25,11 @@ class Question:
     def __init__(self, ask: Callable[[], Awaitable[None]]) -> None:
         """``ask``: raises what is wrong."""
         self._ask = ask
-        self._asking: asyncio.Task[str | None] | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._began = 0.0
         self._trouble: str | None = None
 
-    def ask(self, every_s: float = 0) -> "asyncio.Task[str | None]":
+    def ask(self, every_s: float = 0) -> asyncio.Task[None]:
         """The asking that is under way, or whose answer is not older than ``every_s``; else a new one."""
         asking = self._asking
         if asking is None or (asking.done() and monotonic() - self._began >= every_s):
@@ -41,18 +41,17 @@ class Question:
         """What the last answer was; None: all is well. None for longer than ``within_s`` is wrong, too."""
         assert self._asking is not None
         seconds = monotonic() - self._began
-        if self._asking.done():
-            self._trouble = self._asking.result()
-        elif seconds >= within_s:
-            self._trouble = f"no answer for {seconds:.0f} s"
+        if not self._asking.done() and seconds >= within_s:
+            return f"no answer for {seconds:.0f} s"
         return self._trouble
 
-    async def _run(self) -> str | None:
+    async def _run(self) -> None:
         try:
             await self._ask()
         except Exception as error:  # whatever it is, it is the answer
-            return str(error) or type(error).__name__
-        return None
+            self._trouble = str(error) or type(error).__name__
+        else:
+            self._trouble = None
 
     async def close(self) -> None:
         if self._asking is not None:

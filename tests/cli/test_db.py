@@ -70,6 +70,14 @@ def test_migrate_says_what_it_would_do_and_does_it(run: Runner, backend: str) ->
     assert run("db", "check").out == "good\n"
 
 
+@pytest.mark.usefixtures("database")
+def test_status_is_of_the_schema_that_is_set(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VEREDUS__STORAGE__SCHEMA", "mail")
+    assert run("account", "add", "alice@example.com").code == 0
+    assert run("db", "status", "--json").json["accounts"] == 2
+    assert run("db", "migrate").out == "nothing to do\n"
+
+
 def test_nothing_is_made_by_looking(run: Runner, database: str, tmp_path: Path) -> None:
     assert run("db", "status").code == 0
     run("doctor")

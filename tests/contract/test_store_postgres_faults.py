@@ -19,6 +19,7 @@ from veredus.store.postgres import status
 from veredus.store.postgres.database import Database
 from veredus.store.postgres.link import Link
 from veredus.store.postgres.store import PostgresStore, Servers
+from veredus.store.refused import Refused
 
 _SLOW = "SELECT pg_sleep(20)"
 
@@ -254,3 +255,8 @@ async def test_a_password_is_in_no_message(url: str) -> None:
     with pytest.raises(Unavailable, match="PostgreSQL at") as raised:
         await Database(url, "x").connect()
     assert "s3cret" not in repr(raised.value) + str(raised.value.__cause__)
+
+
+async def test_a_parameter_of_the_url_that_cannot_be_is_refused() -> None:
+    with pytest.raises(Refused, match="sslmode"):
+        await Database("postgresql://127.0.0.1:1/db?sslmode=bogus", "x").connect()

@@ -31,8 +31,8 @@ from veredus.conditions import (
 )
 from veredus.store.memory import MemoryStore
 from veredus.store.postgres import plan
-from veredus.store.postgres.migrate import migrate
 from veredus.store.postgres.database import connect
+from veredus.store.postgres.migrate import migrate
 from veredus.store.postgres.schema import Layout
 from veredus.store.postgres.statements import counting
 from veredus.store.postgres.values import key, member

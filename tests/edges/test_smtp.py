@@ -12,6 +12,7 @@ import pytest
 import structlog
 
 from smtp_peer import TRANSACTION, Mailbag, Servers, greeted, port, run_on_uvloop
+from veredus.ports import Unavailable
 from veredus.reception import Envelope, Limits, Reply
 
 
@@ -114,6 +115,22 @@ async def test_a_delivery_that_raises_is_a_temporary_failure(
     bag.fails = False
     await client.say(TRANSACTION, 3)
     assert await client.say(b"x\r\n.\r\n") == ["250"]
+    await client.close()
+
+
+async def test_the_log_says_which_resource_a_delivery_lacked(
+    bag: Mailbag, start: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await greeted(await start())
+
+    async def deliver(envelope: Envelope, message: bytes) -> list[Reply]:
+        raise Unavailable("the bucket cannot be reached")
+
+    monkeypatch.setattr(bag, "deliver", deliver)
+    with structlog.testing.capture_logs() as logs:
+        await client.say(TRANSACTION, 3)
+        assert await client.say(b"x\r\n.\r\n") == ["451"]
+    assert "the bucket cannot be reached" in [line.get("reason") for line in logs]
     await client.close()
 
 

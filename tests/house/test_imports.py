@@ -28,7 +28,7 @@ LIBRARIES = {
     "websockets": {"veredus.http"},
     "yarl": {"veredus.push", "veredus.client"},
 }
-# Implementations of the ports are named in app.py alone; every other part knows the port.
+# Implementations of the ports are named in app alone; every other part knows the port.
 DRIVERS = ("veredus.store", "veredus.blob", "veredus.bus", "veredus.auth")
 MAY_NAME_DRIVERS = {"veredus.app"}
 # No implementation of a port but a child process; its parent must stay small, and import no app.

@@ -22,7 +22,7 @@ from veredus.wire.types import BlobId
 log = structlog.get_logger()
 
 LIVE, TRASH = "blobs", "trash"
-# Objects that are copied before they are deleted in one request.
+# Objects that are looked at or copied at a time; what was copied is deleted in one request.
 _AT_ONCE = 64
 # Who sleeps longer between copying and deleting does not delete: the copy might be purged by now.
 _AWAKE_S = 300.0
@@ -93,11 +93,15 @@ class Trash:
 
     async def _restore(self, entries: Iterable[Entry], used: Collection[BlobId]) -> None:
         """Those of ``used`` that are live already need nothing; it is the other ones that a race took."""
-        for entry in entries:
-            id = id_in(entry.key)
-            if id is not None and id in used and await self._bucket.head(live_key(id)) is None:
-                await self._bucket.copy(entry, live_key(id))
-                log.info("blob brought back", blob=id)
+        wanted = [(entry, id) for entry in entries if (id := id_in(entry.key)) is not None and id in used]
+        for start in range(0, len(wanted), _AT_ONCE):
+            some = wanted[start : start + _AT_ONCE]
+            await asyncio.gather(*(self._make_live(entry, id) for entry, id in some))
+
+    async def _make_live(self, entry: Entry, id: BlobId) -> None:
+        if await self._bucket.head(live_key(id)) is None:
+            await self._bucket.copy(entry, live_key(id))
+            log.info("blob brought back", blob=id)
 
 
 def _folder(id: BlobId) -> str:

@@ -1,4 +1,4 @@
-"""Every outside thing as a small Protocol; what implements them is named in ``app`` alone.
+"""Every outside thing as a small Protocol; what implements it is named in ``app`` alone.
 
 An implementation raises ``Unavailable`` (try again later) and no exception of its driver.
 The contract suites in ``tests/contract`` are the specification of these classes. What moves accounts from

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import asyncpg
 
 from veredus.store.postgres.failures import is_transient, translated
+from veredus.store.refused import Refused
 
 _CONNECT_S = 5.0
 # Of several hosts none may use up the time of the others.
@@ -95,9 +96,11 @@ class Database:
         self._timeout = _LEAST_S if is_replica else max(_LEAST_S, _CONNECT_S / max(1, len(self._hosts)))
 
     async def connect(self) -> Any:
-        """A connection, outside of any transaction. Raises Unavailable."""
+        """A connection, outside of any transaction. Raises Unavailable, Refused for a wrong URL."""
         try:
             connection = await self._connect()
+        except asyncpg.ClientConfigurationError as error:
+            raise Refused(f"PostgreSQL at {self.place}: {error} - correct the URL's parameters") from error
         except Exception as error:
             found = translated(error, self.place)
             if found is None:

@@ -262,8 +262,9 @@ async def _finish(
         if replaced is not None:
             await connection.execute("DELETE FROM log WHERE a = $1", replaced)
             await connection.execute(
-                "UPDATE account SET id = $2, modseq = 0, states = '{}' WHERE a = $1",
-                *(replaced, f"{moving.GONE}{replaced}"),
+                # Who still reads it is told by the writer that it is another one.
+                "UPDATE account SET id = $2, modseq = 0, states = '{}', writer = $3 WHERE a = $1",
+                *(replaced, f"{moving.GONE}{replaced}", writer),
             )
         await connection.execute(
             "UPDATE account SET id = $2, modseq = $3, states = $4::text::jsonb, writer = $5 WHERE a = $1",

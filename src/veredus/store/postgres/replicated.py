@@ -13,7 +13,7 @@ from veredus.wire.types import Id
 
 _WRITER = "SELECT writer FROM account WHERE id = $1"
 # One that takes longer for this has other things to do.
-_ANSWER_S = 1.0
+_ANSWER_S = 2.0
 
 
 class Replicated(Link):

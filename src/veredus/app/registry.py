@@ -1,0 +1,85 @@
+"""All data types and methods, and the tables that their records need."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from veredus.auth.tables import SYSTEM
+from veredus.auth.tables import TABLES as AUTH_TABLES
+from veredus.auth.tickets import CAPABILITY as TICKET_CAPABILITY
+from veredus.auth.tickets import capability as ticket_capability
+from veredus.blobs.methods import CAPABILITY as BLOB_CAPABILITY
+from veredus.blobs.methods import account_capability as blob_capability
+from veredus.blobs.methods import blob_methods
+from veredus.config.settings import Config
+from veredus.engine.blobs import UPLOADS, load
+from veredus.engine.core import BLOB_COPY
+from veredus.engine.filters import compile_filter
+from veredus.engine.registry import Registry
+from veredus.engine.session import Capability, Located
+from veredus.mail.email.admit import Admission, EmailLimits
+from veredus.mail.email.body import part_reader
+from veredus.mail.email.type import account_capability, email_type
+from veredus.mail.mailbox import MailboxLimits, mailbox_type
+from veredus.mail.mailbox_shape import CAPABILITY as MAIL_CAPABILITY
+from veredus.mail.snippet import SnippetMethod
+from veredus.mail.thread import THREAD
+from veredus.ports import BlobStore, Table
+from veredus.push.web.email_push import CAPABILITY as EMAIL_PUSH_CAPABILITY
+from veredus.push.web.email_push import EmailPushChecks
+from veredus.push.web.records import TABLES as PUSH_TABLES
+from veredus.push.web.subscriptions import PushSubscriptions
+from veredus.push.web.vapid import CAPABILITY as VAPID_CAPABILITY
+from veredus.push.web.vapid import TABLE as VAPID_TABLE
+from veredus.quota.type import QUOTA, charge
+from veredus.schema import DataType, Method
+from veredus.wire.websocket import CAPABILITY as WEBSOCKET_CAPABILITY
+from veredus.wire.websocket import capability as websocket_capability
+
+# Capabilities of which a session gives URLs.
+LOCATED: Located = {TICKET_CAPABILITY: ticket_capability, WEBSOCKET_CAPABILITY: websocket_capability}
+
+
+def build_registry(config: Config, blobs: BlobStore, extra: Sequence[DataType]) -> tuple[Registry, Admission]:
+    """All data types and methods."""
+    limits = config.limits
+    email_limits = EmailLimits(
+        limits.max_mailboxes_per_email, limits.max_keywords_per_email, limits.max_size_attachments_per_email
+    )
+    admission = Admission(blobs, charge, email_limits)
+    mailbox_limits = MailboxLimits(limits.max_mailbox_depth, limits.max_size_mailbox_name)
+    reader = part_reader(blobs, load)
+    capability = account_capability(admission, mailbox_limits.max_depth, mailbox_limits.max_name_size)
+    email = email_type(admission, reader, config.hostname, capability)
+    types = [mailbox_type(mailbox_limits, charge), THREAD, email, QUOTA, *extra]
+    methods: list[tuple[str, Method]] = [
+        ("urn:ietf:params:jmap:core", BLOB_COPY),
+        (MAIL_CAPABILITY, SnippetMethod(compile_filter, email, reader).method()),
+        *((BLOB_CAPABILITY, method) for method in blob_methods()),
+        *PushSubscriptions(
+            SYSTEM,
+            partial(_push_url_problem, config.push.allow),
+            EmailPushChecks(email, compile_filter),
+            config.push.max_subscriptions,
+        ).methods(),
+    ]
+    capabilities = {
+        BLOB_CAPABILITY: Capability({}, blob_capability(limits.max_size_upload, types)),
+        EMAIL_PUSH_CAPABILITY: Capability({}, {}),
+        **dict.fromkeys((*LOCATED, VAPID_CAPABILITY), Capability({}, None)),
+    }
+    return Registry(types, methods, capabilities), admission
+
+
+def _push_url_problem(allow: Sequence[str], url: str) -> str | None:
+    """Why a push URL would not be called; None: it may be."""
+    from veredus.push.web.target import Blocked, Guard  # noqa: PLC0415 - see push.service
+
+    try:
+        Guard(allow).check_url(url)
+    except Blocked as error:
+        return str(error)
+    return None
+
+
+def tables_of(registry: Registry) -> list[Table]:
+    return [*registry.tables(), *AUTH_TABLES, UPLOADS, VAPID_TABLE, *PUSH_TABLES]
