@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 ARGS   ?=
 
-.PHONY: setup dev test check fix docs bench bench-push bench-bridge bench-client demo fuzz fault lock lock-image clean help
+.PHONY: setup dev test check fix docs bench bench-cluster bench-push bench-bridge bench-client demo fuzz fault lock lock-image clean help
 .DEFAULT_GOAL := help
 
 help:    ## list the targets
@@ -60,6 +60,9 @@ bench-push: setup ## the same for push
 
 bench-bridge: setup ## the same for the bridge into NATS
 	$(BIN)/python -m tools.bench_bridge $(ARGS)
+
+bench-cluster: setup ## a node on SQLite and on PostgreSQL, one node and three
+	$(BIN)/python -m tools.bench_cluster $(ARGS)
 
 bench-client: setup ## the same for the client library
 	$(BIN)/python -m tools.bench_call

@@ -1,6 +1,6 @@
 """Whether a process can do its work: what /readyz says, asked every second by each load balancer.
 
-An answer comes within about a second, whatever is wrong. A store waits for longer than that for a database
+An answer comes within 1.5 s, whatever is wrong. A store waits for longer than that for a database
 that restarts, so asking goes on behind the answer, and never more than once at a time: else the questions
 alone would take every connection to a database that does not answer.
 """
@@ -12,8 +12,11 @@ from time import monotonic
 from veredus.ports import BlobStore, Store, Table
 from veredus.wire.types import BlobId
 
-# Below the time that a load balancer gives its check (deploy/haproxy.cfg: 2 s).
-_STORE_S = 1.0
+# Below the time that a load balancer gives its check (deploy/haproxy.cfg: 2 s), and not far below: a node that
+# is busy is not down.
+_STORE_S = 1.5
+# How often every table is asked for: a round trip each.
+_TABLES_EVERY_S = 5.0
 # How often the blob store is asked: each time is a request or two that may cost money.
 _BLOBS_EVERY_S = 10.0
 _BLOBS_S = 5.0
@@ -67,6 +70,7 @@ class Readiness:
         self._blobs, self._blob = blobs, blob
         self._of_store = Question(self._read)
         self._of_blobs = Question(self._look)
+        self._had_tables = -_TABLES_EVERY_S
 
     async def problems(self) -> list[str]:
         """What keeps the process from serving; empty when nothing does."""
@@ -88,10 +92,15 @@ class Readiness:
         await self._of_blobs.close()
 
     async def _read(self) -> None:
-        """Each table is named, since a newer program may have replaced one."""
+        """Now and then each table is asked for, since a newer program may have replaced one, and from then on
+        each time."""
         async with self._store.read("system") as snapshot:
+            await snapshot.state("User")
+            if monotonic() - self._had_tables < _TABLES_EVERY_S:
+                return
             for table in self._tables:
                 await snapshot.get(table.name, [""])
+            self._had_tables = monotonic()
 
     async def _look(self) -> None:
         await self._blobs.size(self._blob)

@@ -92,3 +92,22 @@ async def test_a_process_that_is_killed_again_and_again_gets_there(
     assert await found() == (expected, ["A"], [])
     assert not await _killed(kind, place, files, -1)
     assert await found() == (expected, ["A"], [])
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+async def test_two_that_load_an_account_at_once_do_no_harm(
+    tmp_path: Path, clock: FakeClock, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(moving, "PIECES_AT_ONCE", 1)
+    source = MemoryStore(TABLES, clock)
+    await fill(source, clock)
+    stores: list[Any] = [await STORES[kind](tmp_path, clock) for _ in range(2)]
+    dump = partial(source.dump, "A")
+    ends = await asyncio.gather(*(store.load("A", dump) for store in stores), return_exceptions=True)
+    assert all(end is None or isinstance(end, Unavailable) for end in ends)
+    await stores[0].load("A", dump)
+    for store in stores:
+        assert await everything(store) == await everything(source)
+        assert await store.check() == []
+        await store.close()

@@ -73,7 +73,7 @@ class App(Struct):
         self.directory.drop()
 
     async def ready(self) -> list[str]:
-        """What keeps the server from serving; empty when nothing does. Answers within about a second."""
+        """What keeps the server from serving; empty when nothing does. Answers within 1.5 s."""
         return await self.readiness.problems()
 
     def degraded(self) -> list[str]:

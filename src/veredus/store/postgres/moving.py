@@ -7,8 +7,10 @@ has come stands in the table ``loading``; ``whole`` is the stamp of what is here
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+import asyncpg
 import msgspec
 
+from veredus.ports import Unavailable
 from veredus.ports.moving import Dump, Head, LogRow, LogRows, Pieces, Row, Rows
 from veredus.store import dump_files, moving
 from veredus.store.moving import Loader
@@ -135,6 +137,8 @@ async def load(writers: Pool, layouts: Layouts, id: Id, dump: Dump) -> None:
         arriving = _Arriving(writers, layouts, id, account)
         log = await arriving.records(loaders, pieces)
         replaced = await _finish(writers, id, account, head, log, pieces)
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise Unavailable(f"account {id} is being loaded by another process, too: {error}") from error
     finally:
         await pieces.aclose()
     if replaced is not None:
