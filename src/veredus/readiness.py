@@ -12,8 +12,8 @@ from time import monotonic
 from veredus.ports import BlobStore, Store, Table
 from veredus.wire.types import BlobId
 
-# Below the time that a load balancer gives its check (deploy/haproxy.cfg: 2 s), and not far below: a node that
-# is busy is not down.
+# Below the time that a load balancer gives its check (deploy/haproxy.cfg: 2 s), and not far below: to be
+# busy is not to be down.
 _STORE_S = 1.5
 # How often every table is asked for: a round trip each.
 _TABLES_EVERY_S = 5.0

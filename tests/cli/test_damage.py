@@ -48,7 +48,7 @@ def test_export_goes_on_past_damaged_messages(
     missing, flipped, _ = blob_files(tmp_path)
     missing.unlink()
     flipped.write_bytes(b"y" + flipped.read_bytes()[1:])
-    damage("Email", "rid = (SELECT max(rid) FROM \"rec:Email\")")
+    damage("Email", 'rid = (SELECT max(rid) FROM "rec:Email")')
     done = run("export", format, "out", *FROM)
     assert done.code == 3
     assert "2 exported, 3 damaged" in done.err

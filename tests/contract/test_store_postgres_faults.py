@@ -14,7 +14,8 @@ from contract import postgres
 from contract.postgres_proxy import proxied
 from contract.stores import TABLES, FakeClock, ids, message, put
 from veredus.conditions import Eq, Same, Text
-from veredus.ports import Cursor, Hint, Unavailable
+from veredus.ports import Cursor, Hint, Overtaken, Unavailable
+from veredus.store.memory import MemoryStore
 from veredus.store.postgres import status
 from veredus.store.postgres.database import Database
 from veredus.store.postgres.link import Link
@@ -228,6 +229,19 @@ async def test_a_transaction_that_keeps_the_feed_waiting_is_told_of(
     assert free is not None
     assert free.held_s == 0
     assert len((await store.feed(Cursor(), 10))[0]) == 1
+
+
+async def test_a_view_of_an_account_that_is_replaced_is_overtaken(store: PostgresStore) -> None:
+    """What it has begun to read is being removed."""
+    source = MemoryStore(TABLES, FakeClock())
+    await put(source, message("new"))
+    await put(store, message("old"))
+    async with store.read("A", optimistic=True) as view:
+        await view.states()
+        await store.load("A", lambda after: source.dump("A", after))
+        with pytest.raises(Overtaken):
+            await view.get("Message", ["old"])
+    assert await ids(store) == ["new"]
 
 
 async def test_conditions_within_one_another_are_no_longer_the_longer_they_are(store: PostgresStore) -> None:

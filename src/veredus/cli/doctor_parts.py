@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # The oldest PostgreSQL that the tests run on.
 _OLDEST_POSTGRES = 15
 _CLOCK_S = 2.0
+# How long a transaction may hold back what was committed after it began.
+_HELD_S = 30.0
 _BEHIND_S = 30.0
 # Connections that PostgreSQL keeps for administrators, and a few for them to use.
 _KEPT = 10
@@ -86,6 +88,10 @@ def _server(config: "Config", status: "StoreStatus") -> Iterator[Finding]:
     else:
         nodes = f"room for {free // ours} nodes like this one"
         yield Finding("connections", "ok", f"{ours} of {server.max_connections} at most: {nodes}")
+    if server.held_s > _HELD_S:
+        holder = server.held_by or "see pg_stat_activity and pg_prepared_xacts"
+        text = f"a transaction of {server.held_s:.0f} s keeps later changes waiting: {holder} - end it"
+        yield Finding("feed", "warning", text)
     if abs(server.ahead_s) > _CLOCK_S:
         yield Finding(
             "clock",

@@ -2,7 +2,7 @@
 
 import socket
 
-# By the class, or the whole, of PostgreSQL's SQLSTATE. "Its URL" is storage.url or what a command was given as --to.
+# By the class, or the whole, of PostgreSQL's SQLSTATE. "Its URL": storage.url, or what a command got as --to.
 _BY_STATE = {
     "28": "check user and password in its URL, and pg_hba.conf of PostgreSQL",
     "3D000": "make it: CREATE DATABASE; or name another one in its URL",

@@ -66,8 +66,8 @@ class Http:
     drain: Annotated[
         Duration,
         Setting(
-            "How long a server that was told to stop goes on serving while `/readyz` says 503, so that a load "
-            "balancer has time to send clients elsewhere.",
+            "How long a server that was told to stop goes on serving while `/readyz` says 503, so that a "
+            "load balancer has time to send clients elsewhere.",
             minimum=0,
             maximum=3600,
         ),
@@ -116,7 +116,8 @@ class Storage:
         str,
         Setting(
             "`sqlite`: a database in `data_dir`. `postgresql://user:password@host/database`: PostgreSQL, for "
-            "several machines. `memory`: nothing survives the process; for tests.",
+            "several machines; several hosts may be named, with a comma between them. `memory`: nothing "
+            "survives the process; for tests.",
             check=checks.storage_url,
         ),
     ] = "sqlite"
@@ -149,8 +150,8 @@ class Blobs:
     url: Annotated[
         str,
         Setting(
-            "`file`: files in `data_dir`. `s3://bucket/prefix`: an S3-compatible store, for several machines. "
-            "`memory`: nothing survives the process; for tests.",
+            "`file`: files in `data_dir`. `s3://bucket/prefix`: an S3-compatible store, for several "
+            "machines. `memory`: nothing survives the process; for tests.",
             check=checks.blobs_url,
         ),
     ] = "file"

@@ -17,6 +17,9 @@ MAX_DEPTH = 50
 MAX_CONDITIONS = 1000
 _TOO_LARGE = f"A filter has at most {MAX_CONDITIONS} conditions, nested at most {MAX_DEPTH} deep."
 
+# Each may be a column of a statement, and databases count those.
+_MOST_COMPARATORS = 100
+
 
 def plan(ctx: Access, type: DataType, args: FilteredArguments) -> QueryPlan:
     """What a query asks of the store."""
@@ -24,7 +27,10 @@ def plan(ctx: Access, type: DataType, args: FilteredArguments) -> QueryPlan:
     if type.shown is not None:
         where = all_of(where, type.shown(ctx))
     try:
-        order = tuple(_sort(type, comparator) for comparator in args.sort or ()) or type.default_sort
+        comparators = args.sort or ()
+        if len(comparators) > _MOST_COMPARATORS:
+            raise Unsupported(f"At most {_MOST_COMPARATORS} comparators.")
+        order = tuple(_sort(type, comparator) for comparator in comparators) or type.default_sort
     except Unsupported as error:
         raise MethodError.unsupported_sort(str(error)) from None
     made = QueryPlan(where, order)

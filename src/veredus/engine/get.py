@@ -27,7 +27,7 @@ async def get(ctx: Access, type: DataType, args: GetArguments) -> JsonObject:
             # Not all records at once: stores remember ids, and records by their ids.
             ids = await snapshot.select(type.name, limit=most + 1)
             if len(ids) > most:
-                raise MethodError.request_too_large(f"There are more than {most} records; ask for them by ids.")
+                raise MethodError.request_too_large(f"There are more than {most} records; ask by ids.")
         state = await snapshot.state(type.name)
         found = await _records(ctx, snapshot, type, ids, names, args)
     response: JsonObject = {"accountId": args.account_id, "state": str(state), "list": found, "notFound": []}

@@ -91,8 +91,8 @@ class Reception:
 def described(error: Exception) -> dict[str, object]:
     """Log fields of an exception: its type and the places it passed.
 
-    Its text, or the locals that a renderer adds, may quote a message. That of Unavailable does not: it says which
-    resource is lost, and why.
+    Its text, or the locals that a renderer adds, may quote a message. That of Unavailable does not: it says
+    which resource is lost, and why.
     """
     if isinstance(error, Unavailable):
         return {"error": type(error).__name__, "reason": str(error)}

@@ -256,6 +256,14 @@ async def test_the_query_state_changes_with_the_results(jmap: Jmap) -> None:
     assert len(set(states)) == 3
 
 
+async def test_so_many_comparators_are_unsupported(jmap: Jmap) -> None:
+    """Each costs, and databases count columns."""
+    await create(jmap, "one")
+    sort = [{"property": "title", "isAscending": bool(n % 2)} for n in range(101)]
+    assert len((await jmap.call("Todo/query", sort=sort[:100]))["ids"]) == 1
+    assert (await jmap.error("Todo/query", sort=sort))["type"] == "unsupportedSort"
+
+
 async def test_many_words_are_no_trouble(jmap: Jmap) -> None:
     await create(jmap, "one two three")
     assert len((await jmap.call("Todo/query", filter={"text": "three one"}))["ids"]) == 1
