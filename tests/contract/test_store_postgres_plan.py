@@ -302,7 +302,7 @@ async def test_portions_give_what_the_reference_gives() -> None:
     """More rows than the first portions have, sorted, and one of each value."""
     rows = [
         (
-            record | {"note": [None, "Abc", "abd", "c", ["x"]][n % 5], "headers": [{"name": "xy"[n % 2]}]},
+            record | {"note": [None, "Abc", "abx", "c", ["x"]][n % 5], "headers": [{"name": "xy"[n % 2]}]},
             texts,
         )
         for n, (record, texts) in enumerate(MANY)
