@@ -256,3 +256,23 @@ def all_of(*conditions: Condition) -> Condition:
     for condition in conditions:
         flat.extend(condition.of if isinstance(condition, All) else (condition,))
     return flat[0] if len(flat) == 1 else All(tuple(flat))
+
+
+def conjuncts(where: Condition) -> list[Condition]:
+    """The conditions that must all hold, as far as they can be told apart."""
+    found: list[Condition] = []
+    stack = [where]
+    while stack:
+        part = stack.pop()
+        match part:
+            case All(of):
+                stack.extend(reversed(of))
+            case Any_((one,)):
+                stack.append(one)
+            case Not(Not(of)):
+                stack.append(of)
+            case Not(Any_(of)):
+                stack.extend(Not(inner) for inner in reversed(of))
+            case _:
+                found.append(part)
+    return found

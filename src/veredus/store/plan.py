@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from veredus.conditions import All, Any_, Condition, Eq, Has, HasAny, In, Not, Order, Range, Text
+from veredus.conditions import Condition, Eq, Has, HasAny, In, Order, Range, Text, conjuncts
 from veredus.store import sql
 from veredus.store.sqlite_schema import Layout
 from veredus.store.values import descending, is_own_order
@@ -74,7 +74,7 @@ def select(selection: Selection, probe: Probe, limit: int | None, offset: int) -
 def count(selection: Selection, probe: Probe) -> Statement:
     """One row, one number."""
     compiler = sql.Compiler(selection.account)
-    if selection.distinct is None and not conjunction(selection.where):
+    if selection.distinct is None and not conjuncts(selection.where):
         # By the narrowest index rather than by the records.
         layout = selection.layout
         return Statement(
@@ -91,31 +91,11 @@ def count(selection: Selection, probe: Probe) -> Statement:
 
 
 def _driven(selection: Selection, compiler: sql.Compiler, probe: Probe) -> tuple[_Driver, list[str]]:
-    parts = conjunction(selection.where)
+    parts = conjuncts(selection.where)
     driver = _driver(selection, parts, compiler, probe)
     rest = [part for part in parts if part is not driver.condition]
     tests = [test for part in rest if (test := compiler.expression(part, driver.row)) != sql.ALWAYS]
     return driver, [driver.test, *tests]
-
-
-def conjunction(where: Condition) -> list[Condition]:
-    """The conditions that must all hold, as far as they can be told apart."""
-    found: list[Condition] = []
-    stack = [where]
-    while stack:
-        part = stack.pop()
-        match part:
-            case All(of):
-                stack.extend(reversed(of))
-            case Any_((one,)):
-                stack.append(one)
-            case Not(Not(of)):
-                stack.append(of)
-            case Not(Any_(of)):
-                stack.extend(Not(inner) for inner in reversed(of))
-            case _:
-                found.append(part)
-    return found
 
 
 def _from(driver: _Driver) -> str:

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from veredus.conditions import All, Any_, Condition, HasOther, Not, Order, Text, parts
+from veredus.conditions import Condition, HasOther, Order, Text, conjuncts, parts
 from veredus.store.postgres.schema import Layout
 from veredus.store.postgres.sql import is_sql
 from veredus.store.values import descending, is_own_order
@@ -65,33 +65,13 @@ class Conjunction(Struct):
 
 def conjunction(selection: Selection) -> Conjunction:
     found = Conjunction([], [])
-    for part in _conjuncts(selection.where):
+    for part in conjuncts(selection.where):
         (found.sql if is_sql(part, selection.layout) else found.rest).append(part)
     # A row does not tell its other members, but the members tell their rows: all at once.
     if not selection.ends_early and not found.sql and len(found.rest) == 1:
         (only,) = found.rest
         if isinstance(only, HasOther) and only.property in selection.layout.members:
             return Conjunction([only], [])
-    return found
-
-
-def _conjuncts(where: Condition) -> list[Condition]:
-    """The conditions that must all hold, as far as they can be told apart."""
-    found: list[Condition] = []
-    stack = [where]
-    while stack:
-        part = stack.pop()
-        match part:
-            case All(of):
-                stack.extend(reversed(of))
-            case Any_((one,)):
-                stack.append(one)
-            case Not(Not(of)):
-                stack.append(of)
-            case Not(Any_(of)):
-                stack.extend(Not(inner) for inner in reversed(of))
-            case _:
-                found.append(part)
     return found
 
 
