@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from contract import postgres
 from veredus.app import App, open_app
 from veredus.config.settings import Blobs, Config, Limits, Quota, Storage
 from veredus.ports import Identity
@@ -45,6 +44,9 @@ async def storage(store: str, directory: Path, kind: str = "app") -> AsyncIterat
     if store != "postgresql":
         yield Storage(url=store)
         return
+    # Needs the sources' tools, which tests that run us in a process of its own do not have.
+    from contract import postgres
+
     schema = postgres.borrow(directory, kind)
     try:
         yield Storage(url=postgres.url(), schema=schema, connections=4)

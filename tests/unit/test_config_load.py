@@ -150,7 +150,7 @@ def test_all_problems_are_told_at_once_each_with_its_place(write: Any) -> None:
         ("http.listen = [1]", "veredus.toml:1:6  http.listen: expected list of strings, got a list with something else in it"),
         ('http = { lisen = [] }', 'veredus.toml:1:10  http.lisen: unknown key - did you mean "listen"?'),
         ('http.listen = ["::1:80"]', "veredus.toml:1:6  http.listen: an IPv6 address needs brackets: [::1]:8580"),
-        ('storage.url = "sqlit"', 'veredus.toml:1:9  storage.url: expected sqlite | memory, got "sqlit"'),
+        ('storage.url = "sqlit"', 'veredus.toml:1:9  storage.url: expected "sqlite", "memory" or a URL such as "postgresql://veredus@10.0.0.4/veredus", got "sqlit"'),
         ("auth.cache_ttl = 5", 'veredus.toml:1:6  auth.cache_ttl: expected duration such as "30s", "5m" or "24h", got 5'),
         ('auth.cache_ttl = "8d"', "veredus.toml:1:6  auth.cache_ttl: must be 86400 or less"),
         ("limits.max_objects_in_get = 0", "veredus.toml:1:8  limits.max_objects_in_get: must be 1 or more"),

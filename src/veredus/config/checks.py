@@ -58,7 +58,12 @@ def nats_url(text: str) -> str | None:
 
 def storage_url(text: str) -> str | None:
     """``sqlite``, ``memory``, or the URL of a PostgreSQL database."""
-    return None if text in ("sqlite", "memory") else postgres_url(text)
+    if text in ("sqlite", "memory"):
+        return None
+    if ":" not in text:
+        url = '"postgresql://veredus@10.0.0.4/veredus"'
+        return f'expected "sqlite", "memory" or a URL such as {url}, got "{text}"'
+    return postgres_url(text)
 
 
 def postgres_url(text: str) -> str | None:
