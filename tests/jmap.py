@@ -11,6 +11,7 @@ from veredus.config.settings import Blobs, Config, Limits, Quota, Storage
 from veredus.ports import Identity
 
 STORES = ("memory", "sqlite", "postgresql")
+DURABLE = ("sqlite", "postgresql")
 
 USING = [
     "urn:ietf:params:jmap:core",

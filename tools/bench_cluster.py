@@ -83,7 +83,7 @@ async def _measure(kind: str, directory: Path, args: argparse.Namespace) -> None
                     target, "run", "--user", user, "--only", name, "--concurrency", str(CLIENTS[kind]),
                     "--duration", str(args.duration), "--retries", "0",
                 )  # fmt: skip
-        if "lmtp_delivery" in names:
+        if "lmtp_delivery" in names or (not args.only and kind in (SQLITE, POSTGRES)):
             await _harness(
                 target, "lmtp", "--lmtp", lmtp, "--rcpt", target.user("lmtp0"), "--messages", "400",
                 "--concurrency", "8",

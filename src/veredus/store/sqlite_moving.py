@@ -4,7 +4,8 @@ An account is loaded under a name and a number that nobody knows; at its end the
 has come stands in the table ``loading``.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from heapq import merge
 from itertools import islice, starmap
 
@@ -39,13 +40,14 @@ async def dump(connection: Connection, layouts: Layouts, id: Id, after: str | No
         if first is not None and layout.name != first:
             continue
         first = None
-        pieces = _pieces(connection, layout, account, begin)
-        begin = -1
-        while (piece := await connection.in_thread(lambda: next(pieces, None))) is not None:  # noqa: B023
-            yield piece
-    log = log_rows(connection, account)
-    while rows := await connection.in_thread(lambda: list(islice(log, moving.LOG_ROWS_AT_ONCE))):
-        yield LogRows(rows)
+        # Closed here: else the thread that went on with it last may do so, while the connection is in use.
+        with closing(_pieces(connection, layout, account, begin)) as pieces:
+            begin = -1
+            while (piece := await connection.in_thread(lambda: next(pieces, None))) is not None:  # noqa: B023
+                yield piece
+    with closing(log_rows(connection, account)) as log:
+        while rows := await connection.in_thread(lambda: list(islice(log, moving.LOG_ROWS_AT_ONCE))):
+            yield LogRows(rows)
 
 
 def head_of(connection: Connection, layouts: Layouts, id: Id, account: int, modseq: int) -> Head:
@@ -94,7 +96,9 @@ def records(
         yield rid - first, Row(id, live, fixed, cold_part, None)
 
 
-def _pieces(connection: Connection, layout: Layout, account: int, after: int) -> Iterator[Rows]:
+def _pieces(
+    connection: Connection, layout: Layout, account: int, after: int
+) -> Generator[Rows, None, None]:
     place = after
 
     def rows() -> Iterator[Row]:
@@ -107,7 +111,9 @@ def _pieces(connection: Connection, layout: Layout, account: int, after: int) ->
         yield Rows(layout.name, moving.place(layout.name, place), portion)
 
 
-def log_rows(connection: Connection, account: int, since: int = 0) -> Iterator[LogRow]:
+def log_rows(
+    connection: Connection, account: int, since: int = 0
+) -> Generator[LogRow, None, None]:
     """The log has an index for each type, none for all of an account."""
     types = [type for (type,) in connection.rows("SELECT type FROM state WHERE n = ?", (account,))]
     return merge(
