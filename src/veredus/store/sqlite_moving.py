@@ -96,9 +96,7 @@ def records(
         yield rid - first, Row(id, live, fixed, cold_part, None)
 
 
-def _pieces(
-    connection: Connection, layout: Layout, account: int, after: int
-) -> Generator[Rows, None, None]:
+def _pieces(connection: Connection, layout: Layout, account: int, after: int) -> Generator[Rows, None, None]:
     place = after
 
     def rows() -> Iterator[Row]:
@@ -111,9 +109,7 @@ def _pieces(
         yield Rows(layout.name, moving.place(layout.name, place), portion)
 
 
-def log_rows(
-    connection: Connection, account: int, since: int = 0
-) -> Generator[LogRow, None, None]:
+def log_rows(connection: Connection, account: int, since: int = 0) -> Generator[LogRow, None, None]:
     """The log has an index for each type, none for all of an account."""
     types = [type for (type,) in connection.rows("SELECT type FROM state WHERE n = ?", (account,))]
     return merge(
