@@ -43,7 +43,7 @@ async def dump(connection: Connection, layouts: Layouts, id: Id, after: str | No
         # Closed here: else the thread that went on with it last may do so, while the connection is in use.
         with closing(_pieces(connection, layout, account, begin)) as pieces:
             begin = -1
-            while (piece := await connection.in_thread(lambda: next(pieces, None))) is not None:  # noqa: B023
+            while (piece := await connection.in_thread(lambda: next(pieces, None))) is not None:
                 yield piece
     with closing(log_rows(connection, account)) as log:
         while rows := await connection.in_thread(lambda: list(islice(log, moving.LOG_ROWS_AT_ONCE))):
