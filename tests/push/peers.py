@@ -1,9 +1,10 @@
 """What push messages are sent to in tests: a certification authority, and servers with its certificates."""
 
 import asyncio
+import errno
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -109,6 +110,22 @@ class Sink:
             pass
         finally:
             writer.close()
+
+
+@asynccontextmanager
+async def two_sinks(one: str, other: str, tls: ssl.SSLContext | None) -> AsyncIterator[tuple[Sink, Sink]]:
+    """Push services on two addresses and the same port, since a name may lead to either."""
+    for attempts_left in reversed(range(20)):
+        async with AsyncExitStack() as stack:
+            first = await stack.enter_async_context(sink(one, tls))
+            try:
+                second = await stack.enter_async_context(sink(other, tls, first.port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or not attempts_left:
+                    raise
+                continue
+            yield first, second
+            return
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from push.peers import CREATED, Request, sink
+from push.peers import CREATED, Request, sink, two_sinks
 from push.world import BODY, HERE, World
 from unit.formats.test_webpush import parts
 from veredus.push.web.sender import Outcome, PushSender
@@ -125,7 +125,7 @@ async def test_a_redirect_loop_ends(world: World) -> None:
 
 
 async def test_plain_http_reaches_permitted_networks_alone(world: World) -> None:
-    async with sink(HERE, None) as plain, sink("127.0.0.1", None, plain.port) as private:
+    async with two_sinks(HERE, "127.0.0.1", None) as (plain, private):
         outcome = await world.send(f"http://push.example:{plain.port}/secret-path")
         assert outcome.kind == "delivered"
         world.names["public.example"] = ["8.8.8.8", "127.0.0.1"]

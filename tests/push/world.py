@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.stores import FakeClock
-from push.peers import Authority, sink
+from push.peers import Authority, two_sinks
 from veredus.formats.webpush import VapidKey
 from veredus.push.web.sender import Bounds, Outcome, PushSender, Target
 from veredus.push.web.target import Guard
@@ -35,8 +35,7 @@ class World:
 
     async def start(self) -> None:
         tls = self.authority.context("push.example", "other.example", HERE, "127.0.0.1")
-        self.push = await self.stack.enter_async_context(sink(HERE, tls))
-        self.private = await self.stack.enter_async_context(sink("127.0.0.1", tls, self.push.port))
+        self.push, self.private = await self.stack.enter_async_context(two_sinks(HERE, "127.0.0.1", tls))
         self.sender = self.new_sender()
 
     def new_sender(self, **bounds: Any) -> PushSender:
