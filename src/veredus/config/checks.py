@@ -97,6 +97,32 @@ def schema(text: str) -> str | None:
     return None if is_name else "expected lower-case letters, digits and _, and no pg_ at the beginning"
 
 
+def outgoing_url(text: str) -> str | None:
+    """``mx``, ``local``, ``off``, or the URL of a smart host; user and password may stand in it."""
+    if text in ("mx", "local", "off"):
+        return None
+    return _service_url(
+        text,
+        ("smtp", "smtps"),
+        '"mx", "local", "off" or a URL such as "smtp://user:password@relay.example:587"',
+    )
+
+
+def spam_url(text: str) -> str | None:
+    """The URL of a spam filter."""
+    return _service_url(text, ("rspamd", "spamd"), 'a URL such as "rspamd://127.0.0.1:11333"')
+
+
+def _service_url(text: str, schemes: tuple[str, ...], wanted: str) -> str | None:
+    """Scheme, host and perhaps port, user and password: no path."""
+    try:
+        url = urlsplit(text)
+        usable = url.scheme in schemes and url.hostname and (url.port is None or url.port)
+    except ValueError:
+        return f"expected {wanted}"
+    return None if usable and not (url.path.strip("/") or url.query or url.fragment) else f"expected {wanted}"
+
+
 def blobs_url(text: str) -> str | None:
     """``file``, ``memory``, or a bucket of an S3-compatible store."""
     if text in ("file", "memory"):

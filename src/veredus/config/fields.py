@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
-from veredus.config.settings import Config, Setting
+from veredus.config.setting import Setting
+from veredus.config.settings import Config
 
 ENV_PREFIX = "VEREDUS__"
 

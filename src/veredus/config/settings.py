@@ -1,35 +1,28 @@
 """Every setting of Veredus: its name, type, default, meaning and bounds.
 
 A setting is a field ``Annotated[<type>, Setting("meaning")]``; a field whose type is one of the classes
-here is a section. `explain`, `example`, `schema` and docs/configuration.md are all derived from this file.
+here or in ``mail_settings`` is a section. `explain`, `example`, `schema` and docs/configuration.md are all
+derived from them.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 from veredus.config import checks
 from veredus.config.kinds import GIB, MIB, Duration, Size
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What a person must know of a setting, and what its value must satisfy besides its type."""
-
-    doc: str
-    minimum: int | None = None
-    maximum: int | None = None
-    # Called with each string of the value; says what is wrong, or None.
-    check: Callable[[str], str | None] | None = None
-
-
-# JMAP numbers are UnsignedInt: 2^53 - 1 at most (RFC 8620 §1.3).
-MAX_INT = 2**53 - 1
-
-
-def _limit(doc: str, minimum: int = 1) -> Setting:
-    return Setting(doc, minimum=minimum, maximum=MAX_INT)
+from veredus.config.mail_settings import (
+    Dns,
+    Incoming,
+    Lmtp,
+    Mail,
+    Outgoing,
+    Retention,
+    Sieve,
+    Smtp,
+    Submission,
+)
+from veredus.config.setting import Setting, limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,28 +77,6 @@ class Tls:
     ] = "off"
     cert: Annotated[Path | None, Setting("PEM file with the certificate and its chain.")] = None
     key: Annotated[Path | None, Setting("PEM file with the private key.")] = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Smtp:
-    """SMTP reception for local accounts (RFC 5321). Nothing is relayed."""
-
-    listen: Annotated[
-        tuple[str, ...], Setting("Addresses to listen on. Empty: no SMTP.", check=checks.address)
-    ] = ()
-    max_size: Annotated[
-        Size,
-        _limit("The largest message that SMTP and LMTP take, announced with SIZE (RFC 1870)."),
-    ] = Size(50 * MIB)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lmtp:
-    """LMTP delivery from a mail transfer agent (RFC 2033)."""
-
-    listen: Annotated[
-        tuple[str, ...], Setting("Addresses to listen on. Empty: no LMTP.", check=checks.address)
-    ] = ("127.0.0.1:2424",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,52 +145,50 @@ class Blobs:
 class Limits:
     """What one client may ask for. The session object announces these (RFC 8620 §2, RFC 8621 §1.3.1)."""
 
-    max_size_upload: Annotated[Size, _limit("The largest upload (maxSizeUpload).")] = Size(50 * MIB)
-    max_concurrent_upload: Annotated[
-        int, _limit("Uploads at a time from one user (maxConcurrentUpload).")
-    ] = 8
-    max_size_request: Annotated[Size, _limit("The largest API request (maxSizeRequest).", 1024)] = Size(
+    max_size_upload: Annotated[Size, limit("The largest upload (maxSizeUpload).")] = Size(50 * MIB)
+    max_concurrent_upload: Annotated[int, limit("Uploads at a time from one user (maxConcurrentUpload).")] = 8
+    max_size_request: Annotated[Size, limit("The largest API request (maxSizeRequest).", 1024)] = Size(
         10 * MIB
     )
     max_concurrent_requests: Annotated[
-        int, _limit("API requests at a time from one user (maxConcurrentRequests).")
+        int, limit("API requests at a time from one user (maxConcurrentRequests).")
     ] = 8
     max_streams: Annotated[
-        int, _limit("Open EventSource and WebSocket connections of one user, in each process.")
+        int, limit("Open EventSource and WebSocket connections of one user, in each process.")
     ] = 20_000
-    max_calls_in_request: Annotated[int, _limit("Method calls in one request (maxCallsInRequest).")] = 64
-    max_objects_in_get: Annotated[int, _limit("Objects of one /get (maxObjectsInGet).")] = 1000
+    max_calls_in_request: Annotated[int, limit("Method calls in one request (maxCallsInRequest).")] = 64
+    max_objects_in_get: Annotated[int, limit("Objects of one /get (maxObjectsInGet).")] = 1000
     max_objects_in_set: Annotated[
-        int, _limit("Objects created, updated and destroyed in one /set (maxObjectsInSet).")
+        int, limit("Objects created, updated and destroyed in one /set (maxObjectsInSet).")
     ] = 1000
     max_mailboxes_per_email: Annotated[
-        int | None, _limit("Mailboxes that one Email may be in (maxMailboxesPerEmail). `none`: no limit.")
+        int | None, limit("Mailboxes that one Email may be in (maxMailboxesPerEmail). `none`: no limit.")
     ] = None
     max_mailbox_depth: Annotated[
-        int | None, _limit("Levels of Mailboxes (maxMailboxDepth). `none`: no limit.")
+        int | None, limit("Levels of Mailboxes (maxMailboxDepth). `none`: no limit.")
     ] = 20
     max_size_mailbox_name: Annotated[
         int,
-        _limit(
+        limit(
             "The longest name of a Mailbox in UTF-8 octets (maxSizeMailboxName). RFC 8621 asks for "
             "100 at least.",
             100,
         ),
     ] = 490
     max_size_attachments_per_email: Annotated[
-        Size, _limit("All attachments of an Email together (maxSizeAttachmentsPerEmail).")
+        Size, limit("All attachments of an Email together (maxSizeAttachmentsPerEmail).")
     ] = Size(50 * MIB)
-    max_keywords_per_email: Annotated[int, _limit("Keywords of one Email.")] = 100
+    max_keywords_per_email: Annotated[int, limit("Keywords of one Email.")] = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
     """What a new account may use; `veredus account quota` changes it for one account (RFC 9425)."""
 
-    default_octets: Annotated[Size | None, _limit("Octets of mail in an account. `none`: no limit.", 0)] = (
+    default_octets: Annotated[Size | None, limit("Octets of mail in an account. `none`: no limit.", 0)] = (
         Size(10 * GIB)
     )
-    default_messages: Annotated[int | None, _limit("Emails in an account. `none`: no limit.", 0)] = None
+    default_messages: Annotated[int | None, limit("Emails in an account. `none`: no limit.", 0)] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,20 +204,6 @@ class Auth:
             maximum=86_400,
         ),
     ] = Duration(300)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mail:
-    """How addresses are understood."""
-
-    subaddress_separator: Annotated[
-        str | None,
-        Setting(
-            "In `user+tag@host`, what stands between the user and the tag (RFC 5233). "
-            "`none`: no sub-addresses.",
-            check=checks.separator,
-        ),
-    ] = "+"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,7 +246,7 @@ class Push:
     ca_file: Annotated[
         Path | None, Setting("PEM file with certification authorities to trust besides the system's.")
     ] = None
-    max_subscriptions: Annotated[int, _limit("Push subscriptions of one user.")] = 50
+    max_subscriptions: Annotated[int, limit("Push subscriptions of one user.")] = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,6 +294,12 @@ class Config:
     tls: Tls = field(default_factory=Tls)
     smtp: Smtp = field(default_factory=Smtp)
     lmtp: Lmtp = field(default_factory=Lmtp)
+    submission: Submission = field(default_factory=Submission)
+    outgoing: Outgoing = field(default_factory=Outgoing)
+    incoming: Incoming = field(default_factory=Incoming)
+    sieve: Sieve = field(default_factory=Sieve)
+    retention: Retention = field(default_factory=Retention)
+    dns: Dns = field(default_factory=Dns)
     storage: Storage = field(default_factory=Storage)
     blobs: Blobs = field(default_factory=Blobs)
     limits: Limits = field(default_factory=Limits)

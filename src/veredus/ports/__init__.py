@@ -9,6 +9,7 @@ from veredus.ports.auth import Access, AccountInfo, Authenticator, Directory, Id
 from veredus.ports.blobs import Blob, BlobsInUse, BlobStore, TooLarge
 from veredus.ports.bus import BusCounts, EventBus, Hint, HintSubscription, ReceiveHint
 from veredus.ports.clock import Clock
+from veredus.ports.relay import Address, BeforeText, Fate, Parcel, Relay, Unreachable
 from veredus.ports.store import (
     Change,
     Changes,
@@ -27,7 +28,9 @@ from veredus.ports.trouble import Unavailable
 __all__ = [
     "Access",
     "AccountInfo",
+    "Address",
     "Authenticator",
+    "BeforeText",
     "Blob",
     "BlobStore",
     "BlobsInUse",
@@ -38,6 +41,7 @@ __all__ = [
     "Cursor",
     "Directory",
     "EventBus",
+    "Fate",
     "Hint",
     "HintSubscription",
     "Identity",
@@ -45,11 +49,14 @@ __all__ = [
     "Lease",
     "LeaseLost",
     "Overtaken",
+    "Parcel",
     "ReceiveHint",
+    "Relay",
     "Snapshot",
     "Store",
     "Table",
     "TooLarge",
     "Transaction",
     "Unavailable",
+    "Unreachable",
 ]
