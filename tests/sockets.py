@@ -8,7 +8,8 @@ import httpx
 
 from jmap import Jmap
 from veredus.app import App
-from veredus.config.settings import Http, Lmtp
+from veredus.config.mail_settings import Lmtp
+from veredus.config.settings import Http
 from veredus.serving import serve
 
 

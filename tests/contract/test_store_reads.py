@@ -262,3 +262,25 @@ async def test_the_feed_has_the_changes_of_all_accounts_in_order(store: Store) -
         assert [(change.account, change.id, change.kind, change.modseq) for change in got] == expected
         assert got[-2].names == {"size"}
     assert await store.feed(cursor, 5) == ([], cursor)
+
+
+async def test_the_feed_of_some_types_is_behind_all_the_others(store: Store) -> None:
+    for number in range(6):
+        async with store.write("AB"[number % 2]) as tx:
+            if number % 3 == 0:
+                await tx.put("Box", {"id": f"b{number}"})
+            else:
+                await tx.put("Message", message(f"m{number}"))
+    for limit in (1, 2, 100):
+        cursor, got = Cursor(), []
+        while True:
+            page, cursor = await store.feed(cursor, limit, {"Box"})
+            if not page:
+                break
+            got += page
+        assert [change.id for change in got] == ["b0", "b3"]
+    assert await store.feed(cursor, 5) == ([], cursor)
+    await put(store, message("m9"))
+    nothing, further = await store.feed(cursor, 5, {"Box"})
+    assert nothing == []
+    assert await store.feed(further, 5) == ([], further)

@@ -9,7 +9,8 @@ import pytest
 import pytest_asyncio
 
 from veredus.app import open_app
-from veredus.config.settings import Blobs, Config, Http, Lmtp, Storage
+from veredus.config.mail_settings import Lmtp
+from veredus.config.settings import Blobs, Config, Http, Storage
 from veredus.serving import serve
 
 CORE = "urn:ietf:params:jmap:core"

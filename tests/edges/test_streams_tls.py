@@ -12,7 +12,8 @@ from websockets.typing import Subprotocol
 
 from edges.test_http_connections import make_certificate
 from jmap import message, new_user, open_server
-from veredus.config.settings import Http, Lmtp, Tls
+from veredus.config.mail_settings import Lmtp
+from veredus.config.settings import Http, Tls
 from veredus.serving import serve
 
 

@@ -28,7 +28,8 @@ from faults.seeding import seed
 from faults.steps import Observer
 from jmap import message
 from veredus.app import App, open_app
-from veredus.config.settings import Blobs, Config, Http, Lmtp, Storage
+from veredus.config.mail_settings import Lmtp
+from veredus.config.settings import Blobs, Config, Http, Storage
 from veredus.serving import Running, serve
 
 USER = ("alice@example.com", "secret")

@@ -8,7 +8,8 @@ import pytest
 
 from contract.buses import nats_server, until
 from veredus.app import open_app
-from veredus.config.settings import Blobs, Bus, Config, Http, Lmtp, Storage
+from veredus.config.mail_settings import Lmtp
+from veredus.config.settings import Blobs, Bus, Config, Http, Storage
 from veredus.ports import Unavailable
 from veredus.serving import serve
 

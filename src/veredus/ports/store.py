@@ -211,8 +211,13 @@ class Store(Protocol):
         """Let others have it at once; nothing happens when it is lost already."""
         ...
 
-    async def feed(self, after: Cursor, limit: int) -> tuple[list[Change], Cursor]:
-        """Changes of all accounts in commit order, after a cursor, and the cursor behind the last."""
+    async def feed(
+        self, after: Cursor, limit: int, types: Collection[str] | None = None
+    ) -> tuple[list[Change], Cursor]:
+        """Changes of all accounts in commit order, after a cursor, and the cursor behind the last.
+
+        ``types``: changes of these alone; where there are fewer than ``limit``, the cursor is behind all others.
+        """
         ...
 
     async def head(self) -> Cursor:

@@ -15,7 +15,8 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from veredus.app import AccountError, App, open_app
-from veredus.config.settings import Blobs, Config, Http, Lmtp, Push, Storage
+from veredus.config.mail_settings import Lmtp
+from veredus.config.settings import Blobs, Config, Http, Push, Storage
 from veredus.delivery.inbound import Inbound
 from veredus.http.access import RequestLine
 from veredus.http.app import HttpApp

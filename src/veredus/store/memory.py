@@ -15,6 +15,7 @@ from collections.abc import (
 )
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -296,10 +297,19 @@ class MemoryStore:
 
     # ------------------------------------------------------------ all accounts
 
-    async def feed(self, after: Cursor, limit: int) -> tuple[list[Change], Cursor]:
+    async def feed(
+        self, after: Cursor, limit: int, types: Collection[str] | None = None
+    ) -> tuple[list[Change], Cursor]:
         start = max(int(after.position or 0), self._forgotten) - self._forgotten
-        found = [change for change, _ in self._log[start : start + limit]]
-        return found, Cursor(str(self._forgotten + start + len(found))) if found else after
+        found: list[Change] = []
+        end = start
+        for change, _ in islice(self._log, start, None):
+            end += 1
+            if types is None or change.type in types:
+                found.append(change)
+                if len(found) == limit:
+                    break
+        return found, Cursor(str(self._forgotten + end)) if end > start else after
 
     async def head(self) -> Cursor:
         return Cursor(str(self._forgotten + len(self._log)))

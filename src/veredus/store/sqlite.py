@@ -127,17 +127,24 @@ class SQLiteStore:
 
     # ------------------------------------------------------------ all accounts
 
-    async def feed(self, after: Cursor, limit: int) -> tuple[list[Change], Cursor]:
+    async def feed(
+        self, after: Cursor, limit: int, types: Collection[str] | None = None
+    ) -> tuple[list[Change], Cursor]:
+        only = "" if types is None else f" AND log.type IN ({', '.join('?' * len(types))})"
         with _Reading(self) as connection:
+            end = connection.number("SELECT coalesce(max(seq), 0) FROM log")
             rows = connection.rows(
                 "SELECT log.seq, account.id, log.type, log.id, log.kind, log.modseq, log.names"
-                " FROM log CROSS JOIN account ON account.n = log.n WHERE seq > ? ORDER BY seq LIMIT ?",
-                (int(after.position or 0), limit),
+                " FROM log CROSS JOIN account ON account.n = log.n"
+                f" WHERE seq > ? AND seq <= ?{only} ORDER BY seq LIMIT ?",
+                (int(after.position or 0), end, *(types or ()), limit),
             )
         changes = [
             Change(account, type, id, kind, modseq, decode_names(names))
             for _, account, type, id, kind, modseq, names in rows
         ]
+        if types is not None and len(rows) < limit:
+            return changes, Cursor(str(max(end, int(after.position or 0))))
         return changes, Cursor(str(rows[-1][0])) if rows else after
 
     async def head(self) -> Cursor:

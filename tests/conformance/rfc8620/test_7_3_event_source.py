@@ -12,7 +12,8 @@ import pytest
 from edges.test_eventsource_support import Server, event_server
 from jmap import Jmap, message, open_server
 from veredus.app import App
-from veredus.config.settings import Http, Lmtp
+from veredus.config.mail_settings import Lmtp
+from veredus.config.settings import Http
 from veredus.serving import serve
 
 pytestmark = pytest.mark.rfc("8620", "7.3")

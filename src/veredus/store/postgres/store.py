@@ -41,12 +41,17 @@ from veredus.wire.types import BlobId, Id
 _FEED = """
 SELECT log.writer, log.modseq, account.id, log.type, log.id, log.kind, log.names
 FROM log JOIN account ON account.a = log.a
-WHERE (log.writer, log.modseq) > ($1, $2)
-  AND log.writer < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+WHERE (log.writer, log.modseq) > ($1, $2) AND log.writer <= $4 AND ($5::text[] IS NULL OR log.type = ANY($5))
 ORDER BY log.writer, log.modseq LIMIT $3
 """
 _HEAD = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1"
 _LAST = 2**62
+
+
+def _place(cursor: Cursor) -> tuple[int, int]:
+    """The transaction and the modseq of the last change before."""
+    writer, _, modseq = cursor.position.partition(":")
+    return int(writer or 0), int(modseq or 0)
 
 
 class Servers(Struct, frozen=True):
@@ -177,13 +182,19 @@ class PostgresStore:
 
     # ------------------------------------------------------------ all accounts
 
-    async def feed(self, after: Cursor, limit: int) -> tuple[list[Change], Cursor]:
-        writer, _, modseq = after.position.partition(":")
-        rows = await self._readers.fetch(_FEED, (int(writer or 0), int(modseq or 0), limit))
+    async def feed(
+        self, after: Cursor, limit: int, types: Collection[str] | None = None
+    ) -> tuple[list[Change], Cursor]:
+        start = writer, modseq = _place(after)
+        end = (await self._readers.fetch(_HEAD))[0][0]
+        only = None if types is None else list(types)
+        rows = await self._readers.fetch(_FEED, (writer, modseq, limit, end, only))
         changes = [
             Change(account, type, id, kind, modseq, decode_names(names))
             for _, modseq, account, type, id, kind, names in rows
         ]
+        if types is not None and len(rows) < limit:
+            return changes, after if start > (end, _LAST) else Cursor(f"{end}:{_LAST}")
         return changes, Cursor(f"{rows[-1][0]}:{rows[-1][1]}") if rows else after
 
     async def head(self) -> Cursor:
