@@ -7,14 +7,18 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 import structlog
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from veredus.app import App
+from veredus.app.outgoing import queue_of
 from veredus.config.settings import Log
 from veredus.delivery.inbound import Inbound
+from veredus.delivery.submitted import Policy, Submitted
+from veredus.domains.names import DomainError, a_labels
 from veredus.http.access import AccessLog, JsonLines, StructuredLog
 from veredus.http.app import HttpApp
 from veredus.http.bus_metrics import BusMetrics
@@ -34,6 +38,8 @@ from veredus.reception import Delivery
 from veredus.reception import Limits as ReceptionLimits
 from veredus.reception import Server as ReceptionServer
 from veredus.smtp.server import serve as serve_smtp
+from veredus.smtp.submission import Terms as SubmissionTerms
+from veredus.smtp.submission import serve as serve_submission
 
 log = structlog.get_logger()
 
@@ -59,6 +65,7 @@ class Running(Struct):
     leaving: asyncio.Event
     smtp: ReceptionServer | None
     lmtp: ReceptionServer | None
+    submission: ReceptionServer | None
 
     async def drain(self, seconds: float) -> None:
         """Serve on for so long while clients of HTTP go elsewhere; before the end of `serve`."""
@@ -96,6 +103,7 @@ async def serve(
         background.create_task(app.hub.run(stop))
         background.create_task(app.vapid.follow(stop, app.engine.forget_sessions))
         background.create_task(app.web_push.run(stop))
+        background.create_task(queue_of(app, delivery).run(stop))
         servers: list[HttpServer | ReceptionServer] = []
         stack.push_async_callback(_close, servers, place)
         http_app = _http_app(app, ready, registry, siblings, routes, place.worker if place else None)
@@ -120,7 +128,10 @@ async def serve(
             server = await start(listen, delivery, hostname=config.hostname, limits=limits, tls=context)
             servers.append(server)
             mail.append(server)
-        yield Running(http, leaving, *mail)
+        submission = await _serve_submission(app, context, place)
+        if submission is not None:
+            servers.append(submission)
+        yield Running(http, leaving, mail[0], mail[1], submission)
 
 
 @asynccontextmanager
@@ -144,8 +155,45 @@ def _mail_tls(files: tuple[str, str] | None) -> ssl.SSLContext | None:
     return context
 
 
+async def _serve_submission(
+    app: App, tls: ssl.SSLContext | None, place: Place | None
+) -> ReceptionServer | None:
+    config = app.config
+    if not config.submission.listen and not config.submission.tls_listen:
+        return None
+    outgoing = config.outgoing
+    sends: Literal["off", "local", "all"]
+    match outgoing.url:
+        case "off" | "local" as few:
+            sends = few
+        case _:
+            sends = "all"
+
+    async def is_ours(domain: str) -> bool:
+        try:
+            name = a_labels(domain)
+        except DomainError:  # an address literal, say
+            return False
+        return name in [known.name for known in await app.domains.all()]
+
+    policy = Policy(config.hostname, sends, is_ours)
+    submitted = Submitted(app.store, app.blobs, app.directory, app.authenticator, app.clock, policy)
+    terms = SubmissionTerms(
+        hostname=config.hostname,
+        limits=ReceptionLimits(message_size=outgoing.max_size, recipients=outgoing.max_recipients),
+        tls=tls,
+        max_delay_s=int(outgoing.max_delay),
+    )
+    return await serve_submission(
+        _where(place, "submission", config.submission.listen),
+        _where(place, "submission-tls", config.submission.tls_listen),
+        submitted,
+        terms,
+    )
+
+
 def _where(place: Place | None, section: str, addresses: Sequence[str]) -> Sequence[str | socket.socket]:
-    return place.sockets[section] if place else addresses
+    return place.sockets.get(section, ()) if place else addresses
 
 
 async def _close(servers: Sequence[HttpServer | ReceptionServer], place: Place | None) -> None:

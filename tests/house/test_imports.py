@@ -9,24 +9,28 @@ from house.sources import python_files
 
 # A library may be imported only below these modules.
 LIBRARIES = {
-    "aiohttp": {"veredus.push", "veredus.client", "veredus.bridge"},
+    "aiohttp": {"veredus.push", "veredus.client", "veredus.bridge", "veredus.inspection", "veredus.relay"},
     "apsw": {"veredus.store", "veredus.blob"},
     "argon2": {"veredus.auth"},
-    "cryptography": {"veredus.formats.webpush"},
-    "dns": {"veredus.client"},
+    "cryptography": {"veredus.formats.dkim", "veredus.formats.webpush", "veredus.relay.dane"},
+    "dkim": {"veredus.inspection"},
+    "dns": {"veredus.client", "veredus.resolver"},
     "httptools": {"veredus.http"},
+    "idna": {"veredus.domains", "veredus.relay"},
     "nats": {"veredus.bus", "veredus.bridge"},
     "nkeys": {"veredus.bridge"},
     "obstore": {"veredus.blob"},
     "prometheus_client": {"veredus.http", "veredus.serving", "veredus.bridge", "veredus.pytest_plugin"},
+    "publicsuffix2": {"veredus.inspection"},
     "rich": {"veredus.cli"},
     "selectolax": {"veredus.formats"},
+    "spf": {"veredus.inspection"},
     "typer": {"veredus.cli"},
     "uritemplate": {"veredus.client"},
     "uvicorn": {"veredus.http", "veredus.serving"},
     "uvloop": {"veredus.http", "veredus.app", "veredus.cli"},
     "websockets": {"veredus.http"},
-    "yarl": {"veredus.push", "veredus.client"},
+    "yarl": {"veredus.push", "veredus.client", "veredus.relay"},
 }
 # Implementations of the ports are named in app alone; every other part knows the port.
 DRIVERS = ("veredus.store", "veredus.blob", "veredus.bus", "veredus.auth")

@@ -16,6 +16,7 @@ from veredus.auth.tables import SYSTEM
 from veredus.auth.tickets import Tickets
 from veredus.blob.names import id_of as id_of_blob
 from veredus.config.settings import Config
+from veredus.domains.domains import Domains
 from veredus.engine.api import Engine
 from veredus.engine.call import Services
 from veredus.engine.filters import compile_filter
@@ -24,6 +25,7 @@ from veredus.engine.registry import Registry
 from veredus.engine.session import Located
 from veredus.mail.email.admit import Admission
 from veredus.mail.provision import provision
+from veredus.outgoing.operations import Operations
 from veredus.ports import BlobStore, Clock, EventBus, Store
 from veredus.push.hub import Hub
 from veredus.push.web.email_push import NewEmails
@@ -32,6 +34,7 @@ from veredus.push.web.vapid import CAPABILITY as VAPID_CAPABILITY
 from veredus.push.web.vapid import Vapid
 from veredus.quota.type import set_limits
 from veredus.readiness import Readiness
+from veredus.resolver import Resolver
 from veredus.schema import DataType
 from veredus.schema.plugins import plugin_types
 from veredus.wire.types import Id
@@ -56,6 +59,13 @@ class App(Struct):
     web_push: WebPush
     clock: Clock
     readiness: Readiness
+    resolver: Resolver
+    domains: Domains
+
+    @property
+    def queue_operations(self) -> Operations:
+        """What people do with the outgoing queue."""
+        return Operations(self.store, SYSTEM, self.clock)
 
     async def add_account(self, address: str, password: str | None, name: str | None = None) -> Id:
         """A user with a ready account: mailboxes with roles, and quota."""
@@ -119,6 +129,8 @@ async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -
         located: Located = {**LOCATED, VAPID_CAPABILITY: vapid.capability}
         readiness = Readiness(store, tables_of(registry), blobs, id_of_blob(b""))
         stack.push_async_callback(readiness.close)
+        resolver = Resolver(config.dns.servers)
+        stack.push_async_callback(resolver.close)
         engine = Engine(registry, Services(store, blobs, directory, clock, limits), located)
         yield App(
             config=config,
@@ -153,4 +165,6 @@ async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -
             ),
             clock=clock,
             readiness=readiness,
+            resolver=resolver,
+            domains=Domains(store, SYSTEM, clock),
         )

@@ -1,18 +1,20 @@
 """Stores, blobs and bus of the settings, each of them alone; and what can be told of a store unopened."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from veredus.app.clock import SystemClock
 from veredus.app.registry import build_registry, tables_of
+from veredus.auth.tables import SYSTEM
 from veredus.blob.file import FileBlobs
 from veredus.blob.memory import MemoryBlobs
 from veredus.bus.local import LocalBus
 from veredus.config.settings import Blobs, Config, Storage
 from veredus.engine.registry import Registry
-from veredus.ports import BlobStore, Clock, EventBus, Table, Unavailable
+from veredus.mail import outbox
+from veredus.ports import BlobStore, Clock, EventBus, Hint, Table, Unavailable
 from veredus.ports.moving import Moving
 from veredus.schema.plugins import plugin_types
 from veredus.store.memory import MemoryStore
@@ -27,17 +29,26 @@ if TYPE_CHECKING:
 async def store_of(config: Config, registry: Registry, clock: Clock, bus: EventBus) -> Moving:
     """The store, whose hints go to ``bus``."""
     tables = tables_of(registry)
+
+    def announce(hint: Hint) -> None:
+        bus.publish(hint)
+        if outbox.TYPE in hint.states:
+            # The queue cannot subscribe to every account: it listens to the server's own.
+            bus.publish(Hint(SYSTEM, 0, {outbox.TYPE: hint.states[outbox.TYPE]}))
+
     if config.storage.url == "memory":
-        return MemoryStore(tables, clock, bus.publish)
+        return MemoryStore(tables, clock, announce)
     if config.storage.url != "sqlite":
-        return await _open_postgres(config.storage, tables, clock, bus)
-    return await SQLiteStore.open(config.data_dir / "veredus.db", tables, clock, bus.publish)
+        return await _open_postgres(config.storage, tables, clock, announce)
+    return await SQLiteStore.open(config.data_dir / "veredus.db", tables, clock, announce)
 
 
-async def _open_postgres(storage: Storage, tables: Sequence[Table], clock: Clock, bus: EventBus) -> Moving:
+async def _open_postgres(
+    storage: Storage, tables: Sequence[Table], clock: Clock, announce: Callable[[Hint], None]
+) -> Moving:
     with _postgres_needed():
         from veredus.store.postgres.store import PostgresStore  # noqa: PLC0415 - as of the bus
-    return await PostgresStore.open(_servers(storage), tables, clock, bus.publish)
+    return await PostgresStore.open(_servers(storage), tables, clock, announce)
 
 
 @asynccontextmanager

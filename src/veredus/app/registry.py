@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
+from veredus import __version__
 from veredus.auth.tables import SYSTEM
 from veredus.auth.tables import TABLES as AUTH_TABLES
 from veredus.auth.tickets import CAPABILITY as TICKET_CAPABILITY
@@ -11,19 +12,29 @@ from veredus.blobs.methods import CAPABILITY as BLOB_CAPABILITY
 from veredus.blobs.methods import account_capability as blob_capability
 from veredus.blobs.methods import blob_methods
 from veredus.config.settings import Config
+from veredus.domains.domains import TABLE as DOMAIN_TABLE
+from veredus.domains.domains import Domains
 from veredus.engine.blobs import UPLOADS, load
 from veredus.engine.core import BLOB_COPY
 from veredus.engine.filters import compile_filter
 from veredus.engine.registry import Registry
 from veredus.engine.session import Capability, Located
+from veredus.formats.sieve import EXTENSIONS
+from veredus.mail import outbox
 from veredus.mail.email.admit import Admission, EmailLimits
 from veredus.mail.email.body import part_reader
 from veredus.mail.email.type import account_capability, email_type
+from veredus.mail.identity import identity_type
 from veredus.mail.mailbox import MailboxLimits, mailbox_type
 from veredus.mail.mailbox_shape import CAPABILITY as MAIL_CAPABILITY
 from veredus.mail.snippet import SnippetMethod
+from veredus.mail.submission.envelope import SubmissionLimits
+from veredus.mail.submission.type import account_capability as submission_capability
+from veredus.mail.submission.type import submission_type
 from veredus.mail.thread import THREAD
-from veredus.ports import BlobStore, Table
+from veredus.mail.vacation import VACATION_RESPONSE
+from veredus.outgoing.records import TABLES as OUTGOING_TABLES
+from veredus.ports import BlobStore, Clock, Store, Table
 from veredus.push.web.email_push import CAPABILITY as EMAIL_PUSH_CAPABILITY
 from veredus.push.web.email_push import EmailPushChecks
 from veredus.push.web.records import TABLES as PUSH_TABLES
@@ -32,6 +43,8 @@ from veredus.push.web.vapid import CAPABILITY as VAPID_CAPABILITY
 from veredus.push.web.vapid import TABLE as VAPID_TABLE
 from veredus.quota.type import QUOTA, charge
 from veredus.schema import DataType, Method
+from veredus.scripts.content import mistake
+from veredus.scripts.type import ScriptLimits, sieve_script_type
 from veredus.wire.websocket import CAPABILITY as WEBSOCKET_CAPABILITY
 from veredus.wire.websocket import capability as websocket_capability
 
@@ -50,7 +63,15 @@ def build_registry(config: Config, blobs: BlobStore, extra: Sequence[DataType]) 
     reader = part_reader(blobs, load)
     capability = account_capability(admission, mailbox_limits.max_depth, mailbox_limits.max_name_size)
     email = email_type(admission, reader, config.hostname, capability)
-    types = [mailbox_type(mailbox_limits, charge), THREAD, email, QUOTA, *extra]
+    types = [
+        mailbox_type(mailbox_limits, charge),
+        THREAD,
+        email,
+        QUOTA,
+        *_submission(config),
+        _sieve_script(config),
+        *extra,
+    ]
     methods: list[tuple[str, Method]] = [
         ("urn:ietf:params:jmap:core", BLOB_COPY),
         (MAIL_CAPABILITY, SnippetMethod(compile_filter, email, reader).method()),
@@ -70,6 +91,29 @@ def build_registry(config: Config, blobs: BlobStore, extra: Sequence[DataType]) 
     return Registry(types, methods, capabilities), admission
 
 
+def _sieve_script(config: Config) -> DataType:
+    sieve = config.sieve
+    limits = ScriptLimits(sieve.max_scripts, sieve.max_size, sieve.max_redirects)
+    return sieve_script_type(limits, mistake, EXTENSIONS, f"Veredus {__version__}")
+
+
+def _submission(config: Config) -> list[DataType]:
+    """Identity, EmailSubmission and VacationResponse."""
+    outgoing = config.outgoing
+    limits = SubmissionLimits(
+        max_size=outgoing.max_size,
+        max_recipients=outgoing.max_recipients,
+        max_delay_s=int(outgoing.max_delay),
+        is_open=outgoing.url != "off",
+        separator=config.mail.subaddress_separator or "",
+    )
+    return [
+        identity_type(limits.separator, submission_capability(limits)),
+        submission_type(limits),
+        VACATION_RESPONSE,
+    ]
+
+
 def _push_url_problem(allow: Sequence[str], url: str) -> str | None:
     """Why a push URL would not be called; None: it may be."""
     from veredus.push.web.target import Blocked, Guard  # noqa: PLC0415 - see push.service
@@ -82,4 +126,18 @@ def _push_url_problem(allow: Sequence[str], url: str) -> str | None:
 
 
 def tables_of(registry: Registry) -> list[Table]:
-    return [*registry.tables(), *AUTH_TABLES, UPLOADS, VAPID_TABLE, *PUSH_TABLES]
+    return [
+        *registry.tables(),
+        *AUTH_TABLES,
+        UPLOADS,
+        outbox.TABLE,
+        VAPID_TABLE,
+        *PUSH_TABLES,
+        *OUTGOING_TABLES,
+        DOMAIN_TABLE,
+    ]
+
+
+def domains_of(store: Store, clock: Clock) -> Domains:
+    """The domains that this server signs for."""
+    return Domains(store, SYSTEM, clock)

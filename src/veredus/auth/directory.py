@@ -6,13 +6,15 @@ second at most: a change made elsewhere counts within a second.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from veredus.auth.tables import SYSTEM, TABLES
 from veredus.conditions import Eq
 from veredus.ports import AccountInfo, Directory, Store
 from veredus.wire.types import Id, JsonObject
 
+T = TypeVar("T")
 _LOOK_EVERY_S = 1.0
 _CACHED = 10_000
 
@@ -27,6 +29,7 @@ class StoreDirectory:
         self._store, self._separator, self._now = store, separator, now
         self._accounts: dict[str, tuple[AccountInfo, ...]] = {}
         self._users: dict[str, JsonObject | None] = {}
+        self._addresses: dict[Id, tuple[str, ...]] = {}
         self._looked_at = float("-inf")
         self._state: tuple[int, ...] = ()
         # Rises when what is cached was dropped; whoever caches more looks at it.
@@ -49,22 +52,29 @@ class StoreDirectory:
         """Forget what is cached: something was changed here."""
         self._accounts.clear()
         self._users.clear()
+        self._addresses.clear()
         self.epoch += 1
+
+    async def _cached(self, cache: dict[str, T], key: str, load: Callable[[str], Awaitable[T]]) -> T:
+        await self.fresh()
+        if key in cache:
+            return cache[key]
+        epoch = self.epoch
+        found = await load(key)
+        if epoch == self.epoch:  # else it may be what was true before the change
+            if len(cache) >= _CACHED:
+                cache.clear()
+            cache[key] = found
+        return found
 
     async def user(self, name: str) -> JsonObject | None:
         """The record of an enabled user."""
-        await self.fresh()
-        if name in self._users:
-            return self._users[name]
-        epoch = self.epoch
+        return await self._cached(self._users, name, self._load_user)
+
+    async def _load_user(self, name: str) -> JsonObject | None:
         async with self._store.read(SYSTEM) as snapshot:
             found = await snapshot.get("User", [name])
-        user = found[0] if found and not found[0]["disabled"] else None
-        if epoch == self.epoch:  # else it may be what was true before the change
-            if len(self._users) >= _CACHED:
-                self._users.clear()
-            self._users[name] = user
-        return user
+        return found[0] if found and not found[0]["disabled"] else None
 
     async def token(self, digest: str) -> JsonObject | None:
         """The token with this digest of its secret."""
@@ -78,16 +88,7 @@ class StoreDirectory:
         return found[0] if found else None
 
     async def accounts(self, user: str) -> Sequence[AccountInfo]:
-        await self.fresh()
-        found = self._accounts.get(user)
-        if found is None:
-            epoch = self.epoch
-            found = await self._load_accounts(user)
-            if epoch == self.epoch:
-                if len(self._accounts) >= _CACHED:
-                    self._accounts.clear()
-                self._accounts[user] = found
-        return found
+        return await self._cached(self._accounts, user, self._load_accounts)
 
     async def _load_accounts(self, user: str) -> tuple[AccountInfo, ...]:
         async with self._store.read(SYSTEM) as snapshot:
@@ -103,12 +104,20 @@ class StoreDirectory:
                 infos.append(AccountInfo(account["id"], account["name"], False, grant["access"]))
         return tuple(infos)
 
+    async def addresses(self, account: Id) -> Sequence[str]:
+        return await self._cached(self._addresses, account, self._load_addresses)
+
+    async def _load_addresses(self, account: Id) -> tuple[str, ...]:
+        async with self._store.read(SYSTEM) as snapshot:
+            return tuple(await snapshot.select("Address", Eq("account", account)))
+
     async def resolve(self, recipient: str) -> Id | None:
         local, at, domain = recipient.lower().rpartition("@")
         if not at:
             local, domain = domain, ""
         plain = local.split(self._separator, 1)[0] if self._separator else local
-        wanted = [f"{name}@{domain}" if at else name for name in dict.fromkeys((local, plain)) if name]
+        names = dict.fromkeys((local, plain, "*") if at else (local, plain))
+        wanted = [f"{name}@{domain}" if at else name for name in names if name]
         async with self._store.read(SYSTEM) as snapshot:
             found = await snapshot.get("Address", wanted)
         return found[0]["account"] if found else None

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from veredus.blobs.upload import resolved
-from veredus.conditions import Eq
+from veredus.conditions import Eq, Has
 from veredus.ports import Snapshot
 from veredus.schema import Access, BlobId, DataType, Id, JsonObject, Mark, MethodError
 from veredus.wire import blob_ids
@@ -54,7 +54,9 @@ async def _matches(snapshot: Snapshot, type: DataType, whole: BlobId) -> list[Id
     if through is None:
         ids: dict[Id, None] = {}
         for name in _references(type):
-            ids.update(dict.fromkeys(await snapshot.select(type.name, Eq(name, whole))))
+            is_list = list in type.properties[name].kinds
+            names_it = Has(name, whole) if is_list else Eq(name, whole)
+            ids.update(dict.fromkeys(await snapshot.select(type.name, names_it)))
         return list(ids)
     emails = await snapshot.get("Email", await snapshot.select("Email", Eq("blobId", whole)), {through})
     values = [email[through] for email in emails]

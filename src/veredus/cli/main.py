@@ -16,7 +16,9 @@ from veredus.cli import (
     config,
     db,
     dev,
+    dns,
     doctor,
+    domain,
     exports,
     imports,
     index,
@@ -42,6 +44,8 @@ app.command()(serve.serve)
 app.command()(dev.dev)
 app.add_typer(account.app, name="account")
 app.add_typer(token.app, name="token")
+app.add_typer(domain.app, name="domain")
+app.add_typer(dns.app, name="dns")
 app.add_typer(push.app, name="push")
 app.add_typer(imports.app, name="import")
 app.add_typer(exports.app, name="export")

@@ -44,7 +44,14 @@ def collect_less() -> None:
 
 def addresses(config: "Config") -> list[str]:
     """Every address that is to be listened on."""
-    return [*config.http.listen, *config.smtp.listen, *config.lmtp.listen]
+    submission = config.submission
+    return [
+        *config.http.listen,
+        *config.smtp.listen,
+        *config.lmtp.listen,
+        *submission.listen,
+        *submission.tls_listen,
+    ]
 
 
 def raise_open_files() -> int:

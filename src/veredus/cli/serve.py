@@ -77,6 +77,7 @@ async def _serve(config: "Config") -> None:
             http=running.http.addresses,
             smtp=running.smtp.addresses if running.smtp else [],
             lmtp=running.lmtp.addresses if running.lmtp else [],
+            submission=running.submission.addresses if running.submission else [],
             data_dir=str(config.data_dir),
         )
 

@@ -1,6 +1,6 @@
 """What a method is given of the outside (schema.Access): one per method call."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 
@@ -56,6 +56,7 @@ class Call:
 
     def __init__(self, scope: RequestScope, account: AccountInfo, call_id: str) -> None:
         self._scope, self.account, self._call_id = scope, account, call_id
+        self._addresses: Sequence[str] | None = None
 
     @property
     def identity(self) -> Identity:
@@ -77,6 +78,12 @@ class Call:
 
     def account_info(self, account: str) -> AccountInfo | None:
         return self._scope.accounts.get(account)
+
+    async def addresses(self) -> Sequence[str]:
+        if self._addresses is None:
+            await self._scope.snapshots.end()
+            self._addresses = await self._scope.services.directory.addresses(self.account.id)
+        return self._addresses
 
     def read(self, account: Id | None = None) -> AbstractAsyncContextManager[Snapshot]:
         return self._scope.snapshots.read(account or self.account.id)

@@ -46,6 +46,8 @@ def _mistakes(type: DataType) -> Iterator[str]:
     if not re.fullmatch(r"[a-z]+", type.prefix):
         yield f"the prefix {type.prefix!r} must be lower-case letters: an id begins with it"
     yield from _shape(type)
+    if type.is_singleton:
+        yield from _singleton(type)
     yield from _names(type)
     yield from _methods(type)
     yield from _hooks(type.hooks)
@@ -66,8 +68,8 @@ def _shape(type: DataType) -> Iterator[str]:
     for name, prop in type.properties.items():
         if not prop.required and not prop.check(prop.default):
             yield f"the default of {name} is not of its type"
-        if Mark.BLOB in prop.marks and not prop.kinds <= {str, None.__class__}:
-            yield f"{name} is marked BlobRef, but is no string"
+        if Mark.BLOB in prop.marks and not prop.kinds <= {str, list, None.__class__}:
+            yield f"{name} is marked BlobRef, but is no string or list of strings"
         if (
             prop.required
             and Mark.INTERNAL in prop.marks
@@ -75,6 +77,17 @@ def _shape(type: DataType) -> Iterator[str]:
             and not _fills(type)
         ):
             yield f"{name} is Internal and has no default: no client can give it, and no hook does"
+
+
+def _singleton(type: DataType) -> Iterator[str]:
+    """What must be true for its one record to be there before anybody has written it."""
+    if not set(type.methods) <= {"get", "set"}:
+        yield "a singleton has no methods but get and set"
+    required = [name for name, prop in type.properties.items() if prop.required and name != "id"]
+    if required:
+        yield f"{', '.join(required)}: each property of a singleton needs a default"
+    if type.shown is not None:
+        yield "shown is not for a singleton"
 
 
 def _fills(type: DataType) -> bool:

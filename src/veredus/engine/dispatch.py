@@ -38,7 +38,7 @@ class Dispatcher:
         async def implicit(name: str, arguments: JsonObject, call_id: str) -> JsonObject | None:
             # The call that made this one may have written already.
             await scope.snapshots.prefer(optimistic=False)
-            result, response = await self._call(scope, name, arguments, call_id)
+            result, response = await self._call(scope, name, arguments, call_id, is_implicit=True)
             extra.append((result, response, call_id))
             return None if result == "error" else response
 
@@ -91,12 +91,21 @@ class Dispatcher:
         return entry is not None and not entry.writes
 
     async def _call(
-        self, scope: RequestScope, name: str, arguments: JsonObject, call_id: str
+        self,
+        scope: RequestScope,
+        name: str,
+        arguments: JsonObject,
+        call_id: str,
+        *,
+        is_implicit: bool = False,
     ) -> tuple[str, Any]:
-        """The name and arguments of the response to one method call."""
+        """The name and arguments of the response to one method call.
+
+        ``is_implicit``: it is part of another call, whose capability is in use.
+        """
         try:
             entry = self._registry.methods.get(name)
-            if entry is None or entry.capability not in scope.using:
+            if entry is None or not (is_implicit or entry.capability in scope.using):
                 raise MethodError.unknown_method(name)
             account = _account(scope, entry, arguments)
             return name, await _run(scope, entry, Call(scope, account, call_id), arguments)

@@ -1,12 +1,12 @@
 """Foo/get (RFC 8620 §5.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 from msgspec import Struct
 
 from veredus.ports import Snapshot
-from veredus.schema import Access, Computed, DataType
+from veredus.schema import SINGLETON, Access, Computed, DataType
 from veredus.wire.arguments import GetArguments
 from veredus.wire.errors import MethodError
 from veredus.wire.types import Id, JsonObject
@@ -21,6 +21,8 @@ async def get(ctx: Access, type: DataType, args: GetArguments) -> JsonObject:
         raise MethodError.request_too_large(f"At most {most} ids in one call.")
     async with ctx.read() as snapshot:
         asked = ids
+        if type.is_singleton:
+            ids = [SINGLETON] if ids is None or SINGLETON in ids else []
         if type.shown is not None:
             ids = await shown(ctx, snapshot, type, ids)
         if ids is None:
@@ -75,7 +77,7 @@ async def _records(
     names: list[str],
     args: GetArguments,
 ) -> Sequence[Any]:
-    if all(name in type.visible for name in names):
+    if not type.is_singleton and all(name in type.visible for name in names):
         projected: list[Struct] = await snapshot.project(type.name, ids, names)
         return projected
     stored = {name for name in names if name in type.visible}
@@ -85,8 +87,16 @@ async def _records(
         if (mine := [name for name in names if name not in stored and computed.covers(name)])
     ]
     needs = stored.union(*(computed.needs for computed, _ in used))
-    records = await snapshot.get(type.name, ids, needs)
+    records = await stored_records(snapshot, type, ids, needs)
     return await complete(ctx, snapshot, records, [name for name in names if name in stored], used, args)
+
+
+async def stored_records(
+    snapshot: Snapshot, type: DataType, ids: Sequence[Id], names: Set[str] | None = None
+) -> list[JsonObject]:
+    """``Snapshot.get``, and a singleton that was never written."""
+    found = await snapshot.get(type.name, ids, names)
+    return [dict(type.initial)] if type.is_singleton and not found and SINGLETON in ids else found
 
 
 async def complete(

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from veredus.engine.get import complete
+from veredus.engine.get import complete, stored_records
 from veredus.engine.order import creation_order
 from veredus.ports import Transaction
 from veredus.schema import Access, Changed, DataType, Draft, Mark, Property
@@ -58,7 +58,10 @@ class Run:
         self.operations: dict[Id, Operation] = {}
         self.before: dict[Id, JsonObject] = {}
         self.final: dict[Id, JsonObject] = {}
-        self._doomed = set(args.destroy or ())
+        # By id, each record with which something was done, as it is now or was at last.
+        self.succeeded: dict[Id, JsonObject] = {}
+        # A singleton stays, so an update of it is done whatever else is asked for.
+        self._doomed = set() if type.is_singleton else set(args.destroy or ())
 
     async def attempt_all(self, tx: Transaction) -> None:
         """Try each operation, and again those that failed as long as something succeeds."""
@@ -86,10 +89,11 @@ class Run:
         if not updates:
             return {}
         names: set[str] | None = None
-        if self.type.update_needs is not None:
+        if self.type.update_needs is not None and not self.type.is_singleton:
             mentioned = {pointer.split("/", 1)[0] for changes in updates.values() for pointer in changes}
             names = {*self.type.update_needs, *(name for name in mentioned if name in self.type.properties)}
-        found = await tx.get(self.type.name, [key for key in updates if not key.startswith("#")], names)
+        ids = [key for key in updates if not key.startswith("#")]
+        found = await stored_records(tx, self.type, ids, names)
         return {record["id"]: record for record in found}
 
     async def _attempt(self, tx: Transaction, operation: Operation, loaded: Mapping[Id, JsonObject]) -> None:
@@ -125,6 +129,7 @@ class Run:
         await self.type.hooks.check_create(self.ctx, tx, record)
         await tx.put(self.type.name, record, draft.texts or self._texts(record))
         self.created[operation.key] = Created(record["id"], self._report(draft, record))
+        self.succeeded[record["id"]] = record
         self._note(operation, record["id"], None, record)
 
     def _from_shape(self, given: JsonObject) -> JsonObject:
@@ -175,6 +180,20 @@ class Run:
                 records = await tx.get(self.type.name, [created.id], set(created.report))
                 created.report = {name: records[0].get(name) for name in created.report}
 
+    @property
+    def created_ids(self) -> dict[Id, Id]:
+        """The ids of the created records by creation id."""
+        return {key: created.id for key, created in self.created.items()}
+
+    def tell(self, changes: Mapping[Id, JsonObject]) -> None:
+        """Report properties that records got after their own operations."""
+        created = {one.id: one.report for one in self.created.values()}
+        for id, properties in changes.items():
+            if id in created:
+                created[id].update(properties)
+            else:
+                self.updated[id] = {**(self.updated.get(id) or {}), **properties}
+
     async def complete_created(self, tx: Transaction) -> None:
         """Add computed properties to the reports, once all derived values are in place."""
         for computed in self.type.computed:
@@ -212,13 +231,14 @@ class Run:
         different = {name: value for name, value in new.items() if name not in old or old[name] != value}
         if different:
             texts = self._texts(new)
-            if texts is None or texts == self._texts(old):
+            if not self.type.is_singleton and (texts is None or texts == self._texts(old)):
                 await tx.update(self.type.name, id, different)
             else:
                 await tx.put(self.type.name, new, texts)
             self._note(operation, id, old, new)
         corrected = {name: value for name, value in new.items() if expected.get(name) != value}
         self.updated[id] = corrected or None
+        self.succeeded[id] = new
 
     async def _patched(self, tx: Transaction, old: JsonObject, changes: JsonObject) -> JsonObject:
         """``old`` with the PatchObject applied and checked against the shape."""
@@ -269,12 +289,15 @@ class Run:
 
     async def _destroy(self, tx: Transaction, operation: Operation) -> None:
         id = self._target(operation.key)
-        old = self.final.get(id) or next(iter(await tx.get(self.type.name, [id])), None)
+        old = self.final.get(id) or next(iter(await stored_records(tx, self.type, [id])), None)
         if old is None:
             raise SetError.not_found()
+        if self.type.is_singleton:
+            raise SetError.singleton()
         await self.type.hooks.check_destroy(self.ctx, tx, old, self.args)
         await tx.delete(self.type.name, id)
         self.destroyed.append(id)
+        self.succeeded[id] = old
         self.changed.append(Changed(old, None))
         self.final.pop(id, None)
 

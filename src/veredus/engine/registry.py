@@ -99,6 +99,8 @@ def _standard(type: DataType, verb: Verb) -> Entry:
     act = _VERBS[verb]
 
     async def run(ctx: Access, arguments: Any) -> Any:
+        if type.provide is not None:
+            await type.provide(ctx)
         return await act(ctx, type, arguments)
 
     return Entry(type.capability, standard_arguments(type, verb), run, verb in ("set", "copy"), True)

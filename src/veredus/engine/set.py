@@ -29,10 +29,19 @@ async def set_records(ctx: Access, type: DataType, args: SetArguments) -> JsonOb
     drafts = {name: Draft(given) for name, given in (args.create or {}).items()}
     for name, draft in drafts.items():
         try:
+            if type.is_singleton:
+                raise SetError.singleton()
             await type.hooks.prepare(ctx, draft)
         except SetError as error:
             failed[Operation("create", name)] = error
+    for key, changes in (args.update or {}).items():
+        try:
+            await type.hooks.prepare_update(ctx, key, changes)
+        except SetError as error:
+            failed[Operation("update", key)] = error
     run, old_state, new_state = await write(ctx, type, args, drafts, failed)
+    if type.then is not None:
+        await type.then(ctx, args, run.succeeded)
     return _response(args, run, old_state, new_state)
 
 
@@ -55,6 +64,8 @@ async def write(
                 if run.changed:
                     await check_unique(tx, type, run, strict=attempt >= _TRIES)
                     await run.rename(tx, await type.hooks.after(ctx, tx, run.changed, args) or {})
+                if not run.failed:
+                    run.tell(await type.hooks.succeeded(ctx, tx, run.created_ids, args))
                 new_state = await tx.state(type.name)
                 await run.complete_created(tx)
         except Conflict as conflict:

@@ -1,4 +1,4 @@
-"""SMTP and LMTP reception as a state machine: octets in, events and replies out (RFC 5321, RFC 2033).
+"""SMTP, LMTP and submission as a state machine: octets in, events and replies out (RFC 5321, 2033, 6409).
 
 It does no I/O and reads no clock. Two rules:
 
@@ -8,7 +8,8 @@ It does no I/O and reads no clock. Two rules:
    client sends meanwhile (pipelining, RFC 2920) waits. Do not read on for ever in that time.
 
 Extensions: PIPELINING, SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), ENHANCEDSTATUSCODES
-(RFC 2034), CHUNKING and BINARYMIME (RFC 3030), STARTTLS (RFC 3207).
+(RFC 2034), CHUNKING and BINARYMIME (RFC 3030), STARTTLS (RFC 3207). For users who submit, without
+BINARYMIME: AUTH (RFC 4954), DSN (RFC 3461), FUTURERELEASE (RFC 4865).
 
 Lines: commands end in CRLF alone, and one with another CR or LF in it is refused whole. In a message
 bare CR and LF are kept as they came; they never end anything.
@@ -16,7 +17,8 @@ bare CR and LF are kept as they came; they never end anything.
 
 from collections.abc import Sequence
 
-from veredus.formats.smtp_dialogue import Chunk, Dialogue, Terms, Transaction
+from veredus.formats.smtp_dialogue import Dialogue
+from veredus.formats.smtp_terms import Chunk, Terms, Transaction
 from veredus.formats.smtp_values import (
     Body,
     Budget,
@@ -24,13 +26,20 @@ from veredus.formats.smtp_values import (
     Envelope,
     Event,
     Limits,
+    Login,
+    LoginOffered,
     MessageReceived,
+    Parameters,
     Protocol,
     Reason,
     RecipientOffered,
+    Release,
     Reply,
     Role,
+    SenderOffered,
     TlsRequested,
+    Wishes,
+    submission_trace,
     trace_headers,
 )
 
@@ -41,15 +50,22 @@ __all__ = [
     "Envelope",
     "Event",
     "Limits",
+    "Login",
+    "LoginOffered",
     "MessageReceived",
+    "Parameters",
     "Protocol",
     "Reason",
     "RecipientOffered",
+    "Release",
     "Reply",
     "Role",
+    "SenderOffered",
     "Session",
     "Terms",
     "TlsRequested",
+    "Wishes",
+    "submission_trace",
     "trace_headers",
 ]
 
@@ -101,6 +117,9 @@ class Session:
         while self._asked is None and not self._is_closed:
             if self._is_stopping and not self.in_transaction:
                 return self.close("shutdown", Reply(421, "4.3.2", f"{self._terms.hostname} is shutting down"))
+            if self._dialogue.failed_logins >= self._terms.limits.failed_logins:
+                reply = Reply(421, "4.7.0", f"{self._terms.hostname} Too many failed logins, closing")
+                return self.close("limit", reply)
             chunk = self._dialogue.chunk
             if not self._input and not (chunk and not chunk.left):
                 return None
@@ -133,8 +152,35 @@ class Session:
             raise ValueError(f"{refusal.code} refuses nobody")
         if refusal is None:
             transaction.recipients.append(self._asked.address)
+            if self._dialogue.login:
+                transaction.of_recipients += (transaction.of_offered or {},)
         self._asked = None
         self._dialogue.reply(refusal or Reply(250, "2.1.5", "Recipient OK"))
+
+    def answer_login(self, answer: Login | Reply) -> None:
+        """Answer ``LoginOffered``: who it is, or why not. ValueError: not a 4xx or 5xx reply."""
+        assert isinstance(self._asked, LoginOffered)
+        if isinstance(answer, Login):
+            self._dialogue.login = answer
+            self._dialogue.reply(Reply(235, "2.7.0", "Authentication successful"))
+        elif answer.is_refusal:
+            self._dialogue.failed_logins += 1
+            self._dialogue.reply(answer)
+        else:
+            raise ValueError(f"{answer.code} refuses nobody")
+        self._asked = None
+
+    def answer_sender(self, refusal: Reply | None) -> None:
+        """Answer ``SenderOffered``; None: accepted. ValueError: not a 4xx or 5xx reply."""
+        assert isinstance(self._asked, SenderOffered)
+        if refusal and not refusal.is_refusal:
+            raise ValueError(f"{refusal.code} refuses nobody")
+        self._asked = None
+        if refusal:
+            self._dialogue.reset()
+            self._dialogue.reply(refusal)
+        else:
+            self._dialogue.sender_taken()
 
     def answer_message(self, replies: Sequence[Reply]) -> None:
         """Answer ``MessageReceived``. ValueError: not one reply per recipient, or not a final one."""
@@ -239,7 +285,7 @@ class Session:
         LMTP has a reply for every recipient (RFC 2033 §4.2). SMTP has one: the message was taken as soon
         as one recipient has it; what becomes of the others is the server's business from then on (§6.1).
         """
-        if self._terms.role == "smtp":
+        if self._terms.role != "lmtp":
             replies = [next((reply for reply in replies if reply.is_success), replies[0])]
         for reply in replies:
             self._dialogue.reply(reply)

@@ -5,23 +5,29 @@ This module sees whole command lines; how they are cut out of the stream is ``sm
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from datetime import timedelta
 
+from veredus.formats import smtp_parameters as parameters_of
 from veredus.formats import smtp_syntax as syntax
+from veredus.formats.smtp_sasl import MECHANISMS, Exchange
 from veredus.formats.smtp_syntax import Refusal
+from veredus.formats.smtp_terms import Chunk, Terms, Transaction
 from veredus.formats.smtp_text import NO_STORAGE, TOO_BIG, Text
 from veredus.formats.smtp_values import (
     Body,
-    Budget,
     Closed,
     Envelope,
     Event,
-    Limits,
+    Login,
+    LoginOffered,
+    Parameters,
     Protocol,
     RecipientOffered,
     Reply,
     Role,
+    SenderOffered,
     TlsRequested,
+    Wishes,
 )
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -31,42 +37,6 @@ _OK = Reply(250, "2.0.0", "OK")
 _START_MAIL = Reply(354, "", "Start mail input; end with <CRLF>.<CRLF>")
 # Commands that carry no mail forward; see Limits.junk_commands.
 _JUNK = frozenset({"EHLO", "EXPN", "HELO", "HELP", "LHLO", "NOOP", "RSET", "VRFY"})
-
-
-@dataclass(slots=True)
-class Transaction:
-    """From MAIL to the end of the message (§3.3)."""
-
-    sender: str
-    size: int | None
-    body: Body
-    smtputf8: bool
-    text: Text
-    recipients: list[str] = field(default_factory=list)
-    offered: int = 0
-    has_chunks: bool = False
-
-
-@dataclass(slots=True)
-class Chunk:
-    """A BDAT chunk that is arriving (RFC 3030 §2). ``refusal``: why it is read over."""
-
-    size: int
-    left: int
-    is_last: bool
-    refusal: Reply | None
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a session is held on: by whom, with whom, and what it may use."""
-
-    role: Role
-    hostname: str
-    limits: Limits
-    in_flight: Budget
-    client: str = ""
-    offers_tls: bool = False
 
 
 class Dialogue:
@@ -79,7 +49,11 @@ class Dialogue:
         self.in_text = False
         self.chunk: Chunk | None = None
         self.replies: list[bytes] = []
-        self._tls = False
+        # Who has logged in, and what AUTH is waiting for.
+        self.login: Login | None = None
+        self._exchange: Exchange | None = None
+        self.failed_logins = 0
+        self._tls = terms.tls
         self._helo = ""
         self._is_extended = False
         self._bad_commands = 0
@@ -105,6 +79,7 @@ class Dialogue:
         self.reset()
         self._tls = True
         self._helo = ""
+        self.login = None
 
     def command(self, line: bytes) -> Event | None:
         """Obey one command line without its CRLF; what comes of it beyond a reply."""
@@ -112,6 +87,7 @@ class Dialogue:
             return self._obey(line)
         except Refusal as refusal:
             self.reply(refusal.reply)
+            self._exchange = None
             # 500 to 504 say that the client does not speak the protocol, 555 that it guesses (§4.2.3).
             self._bad_commands += 500 <= refusal.reply.code <= 504 or refusal.reply.code == 555
         if self._bad_commands < self.terms.limits.bad_commands:
@@ -130,6 +106,8 @@ class Dialogue:
         # relay in front of us let through as one line.
         if _CONTROL.search(text):
             raise Refusal(500, "5.5.2", "Control character in command")
+        if self._exchange:
+            return self._log_in(self._exchange.respond(text))
         verb, _, argument = text.partition(" ")
         verb = verb.upper()
         obey = _COMMANDS[self.terms.role].get(verb)
@@ -160,11 +138,25 @@ class Dialogue:
             "SMTPUTF8",
             "ENHANCEDSTATUSCODES",
             "CHUNKING",
-            "BINARYMIME",
         ]
         if self.terms.offers_tls and not self._tls:
             extensions.append("STARTTLS")
+        extensions += self._extensions_for_users() if self.terms.role == "submission" else ("BINARYMIME",)
         self.reply(Reply(250, "", "\n".join(extensions)))
+
+    def _extensions_for_users(self) -> list[str]:
+        """Not BINARYMIME: hardly a host takes it, and to convert a message is to break its signatures."""
+        extensions = ["DSN"]
+        if release := self.terms.release:
+            latest = release.now() + timedelta(seconds=release.max_s)
+            extensions.append(f"FUTURERELEASE {release.max_s} {latest:%Y-%m-%dT%H:%M:%SZ}")
+        if self._may_log_in:
+            extensions.append(f"AUTH {' '.join(MECHANISMS)}")
+        return extensions
+
+    @property
+    def _may_log_in(self) -> bool:
+        return self._tls or self.terms.is_private
 
     def _introduce(self, name: str) -> None:
         if not _HELO.fullmatch(name):
@@ -182,18 +174,48 @@ class Dialogue:
         self.reply(Reply(220, "2.0.0", "Ready to start TLS"))
         return TlsRequested()
 
+    def _auth(self, argument: str) -> Event | None:
+        """AUTH (RFC 4954 §4)."""
+        if not self._helo or not self._is_extended:
+            raise Refusal(503, "5.5.1", "Send EHLO first")
+        if self.login:
+            raise Refusal(503, "5.5.1", "You are logged in already")
+        if self.transaction:
+            raise Refusal(503, "5.5.1", "Not within a mail transaction")
+        if not self._may_log_in:
+            raise Refusal(538, "5.7.11", "Passwords are taken through TLS only")
+        self._exchange, answer = Exchange.begin(argument)
+        return self._log_in(answer)
+
+    def _log_in(self, answer: Reply | LoginOffered) -> Event | None:
+        if isinstance(answer, Reply):
+            self.reply(answer)
+            return None
+        self._exchange = None
+        return answer
+
+    def _refuse_strangers(self) -> None:
+        """RFC 6409 §4.3, RFC 3207 §4, RFC 4954 §6."""
+        if not self._may_log_in:
+            raise Refusal(530, "5.7.0", "Send STARTTLS first")
+        if self.login is None:
+            raise Refusal(530, "5.7.0", "Authentication required")
+
     # ------------------------------------------------------------ a mail transaction
 
-    def _mail(self, argument: str) -> None:
+    def _mail(self, argument: str) -> Event | None:
         """MAIL (§4.1.1.2)."""
         if not self._helo:
             raise Refusal(503, "5.5.1", f"Send {'LHLO' if self.terms.role == 'lmtp' else 'EHLO'} first")
         if self.transaction:
             raise Refusal(503, "5.5.1", "The sender is known already")
+        if self.terms.role == "submission":
+            self._refuse_strangers()
         sender, parameters = syntax.path("FROM", argument)
         size = syntax.size_parameter(parameters)
         body = syntax.body_parameter(parameters)
         smtputf8 = syntax.utf8_parameter(parameters)
+        kept = self._parameters_of_users(parameters, body) if self.login else None
         syntax.refuse_parameters(parameters)
         if not smtputf8:
             syntax.refuse_utf8(sender)
@@ -202,8 +224,23 @@ class Dialogue:
             raise Refusal.of(TOO_BIG)
         if (size or 1) > in_flight.left:
             raise Refusal.of(NO_STORAGE)
-        self.transaction = Transaction(sender, size, body, smtputf8, Text(limit, in_flight))
+        self.transaction = Transaction(sender, size, body, smtputf8, Text(limit, in_flight), parameters=kept)
+        if self.login:
+            return SenderOffered(self.login, sender)
+        self.sender_taken()
+        return None
+
+    def sender_taken(self) -> None:
         self.reply(Reply(250, "2.1.0", "Sender OK"))
+
+    def _parameters_of_users(self, parameters: dict[str, str | None], body: Body) -> Parameters:
+        if body == "BINARYMIME":
+            raise Refusal(555, "5.5.4", "BINARYMIME is not offered")
+        parameters_of.trusted_sender(parameters)
+        return {
+            **parameters_of.dsn_of_mail(parameters),
+            **parameters_of.hold(parameters, self.terms.release),
+        }
 
     def _rcpt(self, argument: str) -> Event:
         """RCPT (§4.1.1.3)."""
@@ -213,6 +250,8 @@ class Dialogue:
         if transaction.has_chunks:
             raise Refusal(503, "5.5.1", "The message has begun")
         recipient, parameters = syntax.path("TO", argument)
+        if self.login:
+            transaction.of_offered = parameters_of.dsn_of_rcpt(parameters)
         syntax.refuse_parameters(parameters)
         if not transaction.smtputf8:
             syntax.refuse_utf8(recipient)
@@ -269,6 +308,7 @@ class Dialogue:
             body=transaction.body,
             size=transaction.size,
             tls=self._tls,
+            wishes=self.login and Wishes(self.login, transaction.parameters or {}, transaction.of_recipients),
         )
 
     def _protocol(self, smtputf8: bool) -> Protocol:
@@ -276,6 +316,10 @@ class Dialogue:
             if smtputf8:
                 return "UTF8LMTPS" if self._tls else "UTF8LMTP"
             return "LMTPS" if self._tls else "LMTP"
+        if self.login:
+            if smtputf8:
+                return "UTF8SMTPSA" if self._tls else "UTF8SMTPA"
+            return "ESMTPSA" if self._tls else "ESMTPA"
         if smtputf8:
             return "UTF8SMTPS" if self._tls else "UTF8SMTP"
         if self._is_extended:
@@ -326,4 +370,5 @@ _COMMON: Mapping[str, _Command] = {
 _COMMANDS: Mapping[Role, Mapping[str, _Command]] = {
     "smtp": {**_COMMON, "HELO": Dialogue._helo_, "EHLO": Dialogue._ehlo},
     "lmtp": {**_COMMON, "LHLO": Dialogue._ehlo},
+    "submission": {**_COMMON, "HELO": Dialogue._helo_, "EHLO": Dialogue._ehlo, "AUTH": Dialogue._auth},
 }

@@ -4,17 +4,22 @@ No I/O, no clock: whoever owns the socket enforces the limits whose unit is seco
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from typing import Literal
 
-Role = Literal["smtp", "lmtp"]
+# "submission": SMTP from users who log in (RFC 6409).
+Role = Literal["smtp", "lmtp", "submission"]
 # "with" of the Received field (RFC 3848, RFC 6531 §4.3); "SMTP" after HELO.
 Protocol = Literal[
-    "SMTP", "ESMTP", "ESMTPS", "UTF8SMTP", "UTF8SMTPS", "LMTP", "LMTPS", "UTF8LMTP", "UTF8LMTPS"
-]
+    "SMTP", "ESMTP", "ESMTPS", "UTF8SMTP", "UTF8SMTPS", "LMTP", "LMTPS", "UTF8LMTP", "UTF8LMTPS",
+    "ESMTPA", "ESMTPSA", "UTF8SMTPA", "UTF8SMTPSA",
+]  # fmt: skip
+# ESMTP parameters by upper-case keyword; None: one without a value. xtext is decoded.
+Parameters = Mapping[str, str | None]
 Body = Literal["7BIT", "8BITMIME", "BINARYMIME"]
 # Why a session ended; "lost": the connection broke.
 Reason = Literal["quit", "protocol", "limit", "shutdown", "timeout", "lost"]
@@ -65,12 +70,30 @@ def _encode(code: int, enhanced: str, text: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
+class Login:
+    """Who has logged in, and the name of the credential that was used (``ports.Identity``)."""
+
+    user: str
+    credential: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """Who submits a message, and what is asked for it: parameters of MAIL (RET, ENVID, HOLDFOR, HOLDUNTIL),
+    and of each recipient in order (NOTIFY, ORCPT)."""
+
+    login: Login
+    parameters: Parameters
+    of_recipients: tuple[Parameters, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """Who sends a message to whom, and how it came in (§2.3.1).
 
     ``sender`` is empty for the null reverse-path. Recipients are the accepted ones in the order of
     RCPT, repeated ones included. ``client`` is the peer's address, empty for a local socket.
-    ``size`` is what the client declared (RFC 1870), None: nothing.
+    ``size`` is what the client declared (RFC 1870), None: nothing. ``wishes``: of a user who submits.
     """
 
     sender: str
@@ -82,6 +105,15 @@ class Envelope:
     body: Body = "7BIT"
     size: int | None = None
     tls: bool = False
+    wishes: Wishes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """How far in the future messages may be held (RFC 4865), and what time it is."""
+
+    max_s: int
+    now: Callable[[], datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +131,8 @@ class Limits:
     bad_commands: int = 20
     # Commands that carry no mail forward (NOOP, RSET, VRFY ...) since the last message.
     junk_commands: int = 200
+    # Logins that fail before the connection is closed.
+    failed_logins: int = 3
     connections: int = 1000
     connections_per_client: int = 100
     # Without a command, or without an octet of a message (§4.5.3.2.7: 5 minutes at least).
@@ -153,13 +187,29 @@ class TlsRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginOffered:
+    """AUTH has brought a name and a password: the session waits for ``answer_login``."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SenderOffered:
+    """MAIL of a user: the session waits for ``answer_sender``. ``address``: "": the null reverse-path."""
+
+    login: Login
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The session is over: send what is to be sent and close. ``reason`` is a word for the log."""
 
     reason: Reason
 
 
-Event = RecipientOffered | MessageReceived | TlsRequested | Closed
+Event = RecipientOffered | MessageReceived | TlsRequested | LoginOffered | SenderOffered | Closed
 
 
 # The messages of one second have one date, and to write it takes longer than the rest of the fields.
@@ -182,5 +232,17 @@ def trace_headers(
         f"Return-Path: <{envelope.sender}>\r\n"
         f"Received: from {helo}{literal}\r\n"
         f"\tby {hostname} with {envelope.protocol} id {id}{recipient};\r\n"
+        f"\t{_date_time(date.replace(microsecond=0))}\r\n"
+    ).encode()
+
+
+def submission_trace(envelope: Envelope, hostname: str, id: str, date: datetime) -> bytes:
+    """The Received field of a message that a user has submitted (RFC 6409 §8).
+
+    It names neither the user nor the user's host: that is nobody's business whom the message is sent to.
+    Our log has the address under ``id``.
+    """
+    return (
+        f"Received: by {hostname} with {envelope.protocol} id {id};\r\n"
         f"\t{_date_time(date.replace(microsecond=0))}\r\n"
     ).encode()

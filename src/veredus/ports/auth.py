@@ -57,6 +57,11 @@ class Directory(Protocol):
         """The account that receives mail for this address, or None."""
         ...
 
+    async def addresses(self, account: Id) -> Sequence[str]:
+        """The addresses of an account, in lower case, in the order in which it got them. ``*@`` and a domain
+        stands for every address there that is nobody else's."""
+        ...
+
     async def accounts(self, user: str) -> Sequence[AccountInfo]:
         """The accounts this user may use, the user's own first."""
         ...

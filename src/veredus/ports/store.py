@@ -32,7 +32,7 @@ class Table(Struct, frozen=True):
     cold: tuple[str, ...] = ()
     # Full-text fields, given to ``put`` as normalized text.
     texts: tuple[str, ...] = ()
-    # String properties that hold a BlobId.
+    # Properties that hold a BlobId or a list of them.
     blobs: tuple[str, ...] = ()
     # Whether changes to these records are logged (and so have a state).
     logged: bool = True

@@ -9,13 +9,16 @@ import structlog
 from veredus.formats.smtp import (
     Closed,
     Event,
+    LoginOffered,
     MessageReceived,
     RecipientOffered,
     Reply,
+    SenderOffered,
     Session,
     TlsRequested,
 )
 from veredus.reception.delivery import Reception, described
+from veredus.reception.gate import Gate
 
 log = structlog.get_logger()
 
@@ -30,8 +33,13 @@ class Registry(Protocol):
     @property
     def reception(self) -> Reception: ...
 
-    def session(self, client: str) -> Session:
-        """A new session with this peer."""
+    @property
+    def gate(self) -> Gate | None:
+        """None: nobody logs in here."""
+        ...
+
+    def session(self, client: str, tls: bool) -> Session:
+        """A new session with this peer; ``tls``: from the first octet."""
         ...
 
     def admit(self, connection: "Connection") -> Reply | None:
@@ -46,8 +54,8 @@ class Registry(Protocol):
 class Connection(asyncio.Protocol):
     """One client's socket. Its task exists only while an answer is awaited."""
 
-    def __init__(self, server: Registry) -> None:
-        self._server = server
+    def __init__(self, server: Registry, *, tls: bool) -> None:
+        self._server, self._tls = server, tls
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._is_lost = False
@@ -65,7 +73,7 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         # A local socket has no peer address.
         self.client: str = peer[0] if isinstance(peer, tuple) else ""
-        self._session = self._server.session(self.client)
+        self._session = self._server.session(self.client, self._tls)
         if refusal := self._server.admit(self):
             self._session.close("limit")
             self._transport.write(refusal.encode())
@@ -182,6 +190,15 @@ class Connection(asyncio.Protocol):
                     replies = await self._server.reception.deliver(event, id)
                 self._transaction_began = None
                 self._session.answer_message(replies)
+            case LoginOffered():
+                gate = self._server.gate
+                assert gate
+                self._flush()
+                self._session.answer_login(await gate.log_in(event, self.client))
+            case SenderOffered():
+                gate = self._server.gate
+                assert gate
+                self._session.answer_sender(await gate.sender(event))
             case TlsRequested():
                 self._flush()
                 await self._start_tls()

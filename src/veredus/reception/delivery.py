@@ -9,7 +9,15 @@ from typing import Protocol
 
 import structlog
 
-from veredus.formats.smtp import Envelope, Limits, MessageReceived, Reply, Role, trace_headers
+from veredus.formats.smtp import (
+    Envelope,
+    Limits,
+    MessageReceived,
+    Reply,
+    Role,
+    submission_trace,
+    trace_headers,
+)
 from veredus.ports import Unavailable
 
 log = structlog.get_logger()
@@ -27,8 +35,8 @@ class Delivery(Protocol):
     async def deliver(self, envelope: Envelope, message: bytes) -> Sequence[Reply]:
         """One reply per recipient, in order; to return a 2xx is to have it on disk (RFC 5321 §6.1).
 
-        ``message`` begins with our Return-Path and Received. The call runs to its end even when the
-        client goes away meanwhile; only ``Server.close`` cancels it.
+        ``message`` begins with our Return-Path and Received; of a user who submits with Received alone. The
+        call runs to its end even when the client goes away meanwhile; only ``Server.close`` cancels it.
         """
         ...
 
@@ -62,8 +70,7 @@ class Reception:
     async def deliver(self, event: MessageReceived, id: str) -> Sequence[Reply]:
         """``Delivery.deliver`` with trace fields before the message, whatever goes wrong in it."""
         envelope = event.envelope
-        only = envelope.recipients[0] if len(envelope.recipients) == 1 else None
-        message = trace_headers(envelope, self.hostname, id, self.now(), only) + event.text
+        message = self._trace(envelope, id) + event.text
         # A big message is not to be held twice.
         event.text.clear()
         try:
@@ -86,6 +93,12 @@ class Reception:
             # The client hears 250, since SMTP has one reply: these recipients are ours to tell of (§6.1).
             log.warning("recipients failed after acceptance", refused=refused)
         return replies
+
+    def _trace(self, envelope: Envelope, id: str) -> bytes:
+        if self.role == "submission":
+            return submission_trace(envelope, self.hostname, id, self.now())
+        only = envelope.recipients[0] if len(envelope.recipients) == 1 else None
+        return trace_headers(envelope, self.hostname, id, self.now(), only)
 
 
 def described(error: Exception) -> dict[str, object]:

@@ -2,15 +2,17 @@
 
 import asyncio
 import socket
+import ssl
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
 
-from veredus.formats.smtp import Budget, Reply, Session, Terms
+from veredus.formats.smtp import Budget, Release, Reply, Session, Terms
 from veredus.reception.connection import Connection
 from veredus.reception.delivery import Reception
+from veredus.reception.gate import Gate, is_private
 
 log = structlog.get_logger()
 
@@ -18,8 +20,10 @@ log = structlog.get_logger()
 class Server:
     """The listening sockets of one reception, and the connections that came through them."""
 
-    def __init__(self, reception: Reception) -> None:
-        self.reception = reception
+    def __init__(self, reception: Reception, gate: Gate | None = None, max_delay_s: int = 0) -> None:
+        """``gate`` and ``max_delay_s`` (of FUTURERELEASE; 0: not offered) are of submission alone."""
+        self.reception, self.gate = reception, gate
+        self._release = Release(max_delay_s, reception.now) if max_delay_s else None
         self._in_flight = Budget(reception.limits.in_flight)
         self._listeners: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
@@ -35,27 +39,40 @@ class Server:
 
         "[::1]:24" is an IPv6 address, ":24" every interface, port 0 a free one.
         """
-        server = cls(reception)
+        return await cls(reception).open(listen)
+
+    async def open(
+        self, listen: Sequence[str | socket.socket], tls_listen: Sequence[str | socket.socket] = ()
+    ) -> "Server":
+        """What ``start`` does. ``tls_listen``: the same with TLS from the first octet."""
+        reception = self.reception
         try:
             for address in listen:
-                server._listeners.append(await server._listen(address))
+                self._listeners.append(await self._listen(address, None))
+            for address in tls_listen:
+                assert reception.tls
+                self._listeners.append(await self._listen(address, reception.tls))
         except BaseException:
-            await server.close(timeout_s=0)
+            await self.close(timeout_s=0)
             raise
-        server._check_times()
-        log.info("listening", role=reception.role, addresses=server.addresses)
-        return server
+        self._check_times()
+        log.info("listening", role=reception.role, addresses=self.addresses)
+        return self
 
-    async def _listen(self, address: str | socket.socket) -> asyncio.Server:
+    async def _listen(self, address: str | socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
         loop = asyncio.get_running_loop()
+
+        def connect() -> Connection:
+            return Connection(self, tls=tls is not None)
+
         if isinstance(address, socket.socket):
-            return await loop.create_server(lambda: Connection(self), sock=address)
+            return await loop.create_server(connect, sock=address, ssl=tls)
         if address.startswith("unix:"):
-            return await loop.create_unix_server(lambda: Connection(self), address.removeprefix("unix:"))
+            return await loop.create_unix_server(connect, address.removeprefix("unix:"), ssl=tls)
         host, colon, port = address.rpartition(":")
         if not colon or not port.isdecimal():
             raise ValueError(f"not host:port and not unix:/path: {address}")
-        return await loop.create_server(lambda: Connection(self), host.strip("[]") or None, int(port))
+        return await loop.create_server(connect, host.strip("[]") or None, int(port), ssl=tls)
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
@@ -86,7 +103,7 @@ class Server:
 
     # ------------------------------------------------------------ for the connections
 
-    def session(self, client: str) -> Session:
+    def session(self, client: str, tls: bool) -> Session:
         reception = self.reception
         return Session(
             Terms(
@@ -96,6 +113,9 @@ class Server:
                 in_flight=self._in_flight,
                 client=client,
                 offers_tls=reception.tls is not None,
+                tls=tls,
+                is_private=is_private(client),
+                release=self._release,
             )
         )
 

@@ -7,6 +7,7 @@ queryChanges (RFC 8620 §5), and the stores their tables. Nothing here does any 
 
 from veredus.schema.data_type import (
     ALL,
+    SINGLETON,
     Access,
     BlobReader,
     Changed,
@@ -52,6 +53,7 @@ from veredus.wire.types import BlobId, Date, Id, Int, JsonObject, UnsignedInt, U
 
 __all__ = [
     "ALL",
+    "SINGLETON",
     "Access",
     "BlobId",
     "BlobReader",

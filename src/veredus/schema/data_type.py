@@ -77,6 +77,11 @@ class Access(Protocol):
         """An account of this user by its id."""
         ...
 
+    async def addresses(self) -> Sequence[str]:
+        """The addresses of the call's account (ports.Directory), looked up once in a call: ask first where a
+        transaction follows, which is not to wait for another account."""
+        ...
+
     def read(self, account: Id | None = None) -> AbstractAsyncContextManager[Snapshot]: ...
     def write(self, account: Id | None = None) -> AbstractAsyncContextManager[Transaction]: ...
     def type_names(self) -> tuple[str, ...]:
@@ -119,8 +124,8 @@ class Access(Protocol):
         ...
 
     async def call(self, name: str, arguments: JsonObject) -> JsonObject | None:
-        """Run another method as part of this call; its response follows this one's, with the same
-        call id (RFC 8620 §5.4). None: it failed, and the error was appended."""
+        """Run another method as part of this call, whatever capabilities are in use; its response follows
+        this one's, with the same call id (RFC 8620 §5.4). None: it failed, and the error was appended."""
         ...
 
 
@@ -133,6 +138,9 @@ class Hooks:
     async def prepare_copy(self, ctx: Access, original: JsonObject, draft: Draft) -> None:
         """For Foo/copy, before the transaction and instead of ``prepare``: ``draft.given`` holds what the
         ``original`` of the other account has and a client may set, and over it what the client gave."""
+
+    async def prepare_update(self, ctx: Access, id: Id, changes: JsonObject) -> None:
+        """For an update, before the transaction; ``id`` and ``changes`` are as the client wrote them."""
 
     async def check_create(self, ctx: Access, tx: Transaction, record: JsonObject) -> None:
         """In the transaction, before ``record`` is put; may fill in server-set properties."""
@@ -153,6 +161,16 @@ class Hooks:
         May give created records other ids: those are returned, new by old.
         """
         return None
+
+    async def succeeded(
+        self, ctx: Access, tx: Transaction, created: Mapping[Id, Id], arguments: SetArguments
+    ) -> Mapping[Id, JsonObject]:
+        """In the transaction, at the end of a /set call of which nothing failed: what the type's own
+        ``onSuccess...`` arguments want. ``created``: ids by creation id.
+
+        Gives the properties that the client is to be told of, by id of the record.
+        """
+        return {}
 
 
 class Unsupported(ValueError):
@@ -207,6 +225,8 @@ class Method(Struct, frozen=True):
     needs_account: bool = True
 
 
+# The id of the only record of its type (RFC 8620 §5.3).
+SINGLETON: Id = "singleton"
 Verb = Literal["get", "changes", "set", "copy", "query", "queryChanges"]
 ALL: tuple[Verb, ...] = ("get", "changes", "set", "copy", "query", "queryChanges")
 
@@ -243,6 +263,14 @@ class DataType(Struct, frozen=True, dict=True):
     default_properties: tuple[str, ...] | None = None
     # What only changes by itself: reported as updatedProperties when nothing else changed.
     volatile: frozenset[str] = frozenset()
+    # There is exactly one record, with the id "singleton" and at first all defaults; nobody creates or
+    # destroys it. It has get and set alone.
+    is_singleton: bool = False
+    # Gives an account what it lacks of the type, before each standard method; mostly it lacks nothing.
+    provide: Callable[[Access], Awaitable[None]] | None = None
+    # After a /set, once it is committed, for implicit calls: its arguments, and by id each record that was
+    # created, updated or destroyed, as it is now or was at last.
+    then: Callable[[Access, Any, Mapping[Id, JsonObject]], Awaitable[None]] | None = None
     # Which records exist for this call, where that is not all (Quota: those of data types in use).
     shown: Callable[[Access], Condition] | None = None
     # Extensions of the standard arguments.
@@ -294,6 +322,11 @@ class DataType(Struct, frozen=True, dict=True):
         return {
             name: prop.default for name, prop in self.properties.items() if not prop.required and name != "id"
         }
+
+    @cached_property
+    def initial(self) -> JsonObject:
+        """The record of a singleton that nobody has changed yet."""
+        return {"id": SINGLETON, **self.defaults}
 
     @cached_property
     def table(self) -> Table:

@@ -32,7 +32,7 @@ class Mark(Enum):
     SERVER_SET = "server-set"  # a client may not choose it
     IMMUTABLE = "immutable"  # a client may choose it at creation only
     INDEXED = "indexed"  # found by an index: a scalar by value, a map or list by its members
-    BLOB = "blob"  # holds the id of a blob that the record keeps alive
+    BLOB = "blob"  # holds the id of a blob that the record keeps alive, or a list of them
     INTERNAL = "internal"  # ours alone: neither given out nor taken
     COLD = "cold"  # rarely read: kept apart
     LIVE = "live"  # often changed: kept apart

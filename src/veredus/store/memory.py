@@ -42,7 +42,7 @@ from veredus.store.coalesce import Entry, coalesce
 from veredus.store.memory_state import Row as _Row
 from veredus.store.memory_state import State as _State
 from veredus.store.memory_state import row as _row
-from veredus.store.values import descending, is_own_order, sort_key
+from veredus.store.values import blob_ids, descending, is_own_order, sort_key
 from veredus.wire.types import BlobId, Id, JsonObject
 
 
@@ -154,13 +154,12 @@ def _key(table: Table, by: Order, row: _Row, siblings: _Siblings) -> Any:
 
 def _referenced(tables: Mapping[str, Table], state: _State, ids: Collection[BlobId]) -> set[BlobId]:
     wanted = set(ids)
-    return {
-        row.record[name]
-        for type, rows in state.rows.items()
-        for name in tables[type].blobs
-        for row in rows.values()
-        if row.record.get(name) in wanted
-    }
+    found: set[BlobId] = set()
+    for type, rows in state.rows.items():
+        if tables[type].blobs:
+            for row in rows.values():
+                found |= wanted & blob_ids(tables[type], row.record)
+    return found
 
 
 class _Transaction(_Snapshot):

@@ -40,4 +40,8 @@ def member_keys(value: Any) -> set[str]:
 
 def blob_ids(table: Table, record: JsonObject) -> set[str]:
     """The blobs that a record refers to."""
-    return {record[name] for name in table.blobs if isinstance(record.get(name), str)}
+    found: set[str] = set()
+    for name in table.blobs:
+        value = record.get(name)
+        found |= {value} if isinstance(value, str) else member_keys(value)
+    return found

@@ -60,6 +60,8 @@ def addresses_of(config: Config) -> dict[str, tuple[str, ...]]:
         "http": config.http.listen,
         "smtp": config.smtp.listen,
         "lmtp": config.lmtp.listen,
+        "submission": config.submission.listen,
+        "submission-tls": config.submission.tls_listen,
         "metrics": (metrics,) if metrics else (),
     }
 

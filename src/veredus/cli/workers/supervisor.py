@@ -132,6 +132,11 @@ class _Supervisor:
             http=generation.listening.addresses("http"),
             smtp=generation.listening.addresses("smtp"),
             lmtp=generation.listening.addresses("lmtp"),
+            submission=[
+                address
+                for section in ("submission", "submission-tls")
+                for address in generation.listening.addresses(section)
+            ],
             data_dir=str(generation.config.data_dir),
             workers=generation.config.workers,
         )

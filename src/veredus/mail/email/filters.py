@@ -1,6 +1,5 @@
 """Filters and sorts of Email/query (RFC 8621 §4.4)."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -24,8 +23,8 @@ from veredus.mail.email.shape import TEXT_FIELDS
 from veredus.ports import Snapshot
 from veredus.schema import Filter, QueryPlan, Sort, by, text
 from veredus.wire.arguments import QueryArguments, QueryChangesArguments
-from veredus.wire.dates import utc_date
-from veredus.wire.types import Id, JsonObject, UnsignedInt, UTCDate
+from veredus.wire.dates import whole_second
+from veredus.wire.types import Id, JsonObject, UnsignedInt
 
 
 class EmailQueryArguments(QueryArguments, kw_only=True):
@@ -52,18 +51,6 @@ def _in_mailbox(value: Any) -> Condition:
 
 def _in_mailbox_other_than(value: Any) -> Condition:
     return HasOther("mailboxIds", tuple(msgspec.convert(value, list[Id])))
-
-
-def _second(value: Any) -> str:
-    """The first whole second not before a UTCDate: receivedAt has whole seconds."""
-    date: str = msgspec.convert(value, UTCDate)
-    if "." not in date:
-        return date
-    try:
-        moment = datetime.fromisoformat(date.split(".", 1)[0]).replace(tzinfo=UTC) + timedelta(seconds=1)
-    except OverflowError:
-        raise ValueError("is beyond the year 9999") from None
-    return utc_date(moment)
 
 
 def _size(value: Any) -> int:
@@ -102,8 +89,8 @@ def _header(value: Any) -> Condition:
 FILTERS: dict[str, Filter] = {
     "inMailbox": _in_mailbox,
     "inMailboxOtherThan": _in_mailbox_other_than,
-    "before": lambda value: Range("receivedAt", below=_second(value)),
-    "after": lambda value: Range("receivedAt", at_least=_second(value)),
+    "before": lambda value: Range("receivedAt", below=whole_second(value)),
+    "after": lambda value: Range("receivedAt", at_least=whole_second(value)),
     "minSize": lambda value: Range("size", at_least=_size(value)),
     "maxSize": lambda value: Range("size", below=_size(value)),
     "allInThreadHaveKeyword": _all_in_thread,

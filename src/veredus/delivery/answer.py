@@ -1,0 +1,131 @@
+"""Who is answered while the recipient is away, and what (RFC 3834, RFC 5230, RFC 8621 §8)."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from msgspec import Struct
+
+from veredus.delivery.compose import Heading, compose, is_address, mime_entity, text, text_and_html
+from veredus.formats.mime.addresses import as_addresses
+from veredus.formats.mime.email import convenience
+from veredus.formats.mime.header import Header
+from veredus.formats.sieve.outcome import Vacation
+from veredus.mail.identity import may_use
+from veredus.mail.vacation import VacationResponse
+
+RESPONSE_SECONDS: Final = 7 * 86_400
+"""How long a sender has had the VacationResponse: see docs/silent.md#how-often-a-sender-is-answered."""
+_NO_TEXT: Final = "This is an automatic reply: I have got your message, and will read it later."
+_TO = frozenset("to cc bcc resent-to resent-cc resent-bcc".split())
+_ROBOTS = frozenset(
+    "mailer-daemon postmaster listserv majordomo noreply no-reply donotreply do-not-reply bounces".split()
+)
+_BULK = frozenset({"bulk", "list", "junk"})
+
+
+class Own(Struct, frozen=True):
+    """The addresses of an account, ``*@`` and a domain among them (ports.Directory).
+
+    ``separator``: of sub-addresses, which are the account's as well.
+    """
+
+    addresses: tuple[str, ...]
+    separator: str | None
+
+    def has(self, address: str) -> bool:
+        return may_use(self.addresses, address.strip(), self.separator or "")
+
+
+def addressed(headers: Sequence[Header], own: Own) -> str | None:
+    """The first address of the recipient in the fields that name recipients (RFC 5230 §4.5)."""
+    for name, value in headers:
+        if name.lower() in _TO:
+            for address in as_addresses(value):
+                if own.has(address["email"]):
+                    return address["email"]
+    return None
+
+
+def is_automatic(headers: Sequence[Header]) -> bool:
+    """Whether a machine made the message by itself (RFC 3834 §5)."""
+    for name, value in headers:
+        if name.lower() == "auto-submitted":
+            return value.partition(";")[0].strip().lower() != "no"
+    return False
+
+
+def may_answer(sender: str, headers: Sequence[Header]) -> bool:
+    """Whether a person would like to have the message answered by a machine (RFC 3834 §2)."""
+    if not is_address(sender) or _is_robot(sender) or is_automatic(headers):
+        return False
+    return not any(_tells_of_many(name.lower(), value.strip().lower()) for name, value in headers)
+
+
+def _is_robot(sender: str) -> bool:
+    """Those that RFC 5230 §4.6 names, and what mailing lists and newsletters send from."""
+    local = sender.rpartition("@")[0].lower()
+    return (
+        local in _ROBOTS
+        or local.startswith(("owner-", "bounce-", "bounces+", "bounce+"))
+        or local.endswith(("-request", "-owner", "-bounces", "-bounce"))
+    )
+
+
+def _tells_of_many(name: str, value: str) -> bool:
+    match name:
+        case "precedence":
+            return value in _BULK
+        case "content-type":
+            return value.startswith("multipart/report")
+        case "x-auto-response-suppress":
+            return any(word in value for word in ("all", "oof", "autoreply"))
+    return name.startswith("list-")
+
+
+def subject_of(given: str | None, headers: Sequence[Header]) -> str:
+    """RFC 5230 §4.3: what it was about, after "Auto: "."""
+    if given:
+        return given
+    about = convenience(headers)["subject"]
+    return f"Auto: {about}" if about else "Automatic reply"
+
+
+class Answering(Struct, frozen=True, kw_only=True):
+    """What an answer needs beside its text. ``own_address``: that the message was sent to."""
+
+    sender: str
+    own_address: str
+    headers: Sequence[Header]
+    hostname: str
+    now: datetime
+
+    def _heading(self, subject: str | None, own_address: str) -> Heading:
+        return Heading(
+            sender=own_address,
+            to=[self.sender],
+            subject=subject_of(subject, self.headers),
+            hostname=self.hostname,
+            date=self.now,
+            auto_submitted="auto-replied",
+            about=self.headers,
+        )
+
+    def by_script(self, vacation: Vacation, own: Own) -> bytes:
+        """``from_`` counts if it is an address of the account: nobody speaks for others."""
+        body = mime_entity(vacation.reason) if vacation.mime else text(vacation.reason)
+        return compose(self._heading(vacation.subject, _from(vacation.from_, own) or self.own_address), body)
+
+    def by_response(self, response: VacationResponse) -> bytes:
+        body = text_and_html(response.text_body, response.html_body) or text(_NO_TEXT)
+        return compose(self._heading(response.subject, self.own_address), body)
+
+
+def _from(given: str | None, own: Own) -> str | None:
+    found: list[Any] = as_addresses(given) if given else []
+    return found[0]["email"] if found and own.has(found[0]["email"]) else None
+
+
+def with_addresses(own: Own, addresses: Collection[str]) -> Own:
+    """``own`` and what a script says are further addresses (RFC 5230 §4.5)."""
+    return Own((*own.addresses, *addresses), own.separator)

@@ -1,0 +1,176 @@
+"""One attempt at one row: what is sent, what becomes of it, and what is written before and after."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+from msgspec import Struct, structs, to_builtins
+
+from veredus.mail import outbox
+from veredus.mail.submission.status import set_final
+from veredus.outgoing import records
+from veredus.outgoing.ledger import Ledger
+from veredus.outgoing.message import Messages
+from veredus.outgoing.records import LOCAL, Queued, Recipient
+from veredus.ports import Address, Clock, Fate, Lease, Parcel, Relay, Store, Transaction
+
+log = structlog.get_logger("veredus.outgoing")
+
+# Delivers here: the fate of each recipient.
+Deliver = Callable[[Parcel], Awaitable[Mapping[str, Fate]]]
+
+_GONE = Fate("failed", "554 5.3.0 The message is no longer there")
+
+
+class BackOff(Struct, frozen=True):
+    """How long to wait after so many failures."""
+
+    first: timedelta
+    longest: timedelta
+
+    def after(self, failures: int) -> timedelta:
+        """Each pause is twice as long as the last; ``failures`` >= 1."""
+        return min(self.first * (1 << min(failures - 1, 30)), self.longest)
+
+
+class Counts(Struct):
+    """For metrics, since the process began: recipients by what an attempt made of them; destinations of which
+    no host was reached."""
+
+    relayed: int = 0
+    failed: int = 0
+    unknown: int = 0
+    later: int = 0
+    unreachable: int = 0
+
+
+class Tools(Struct, frozen=True):
+    """What attempts work with while the lease is held."""
+
+    store: Store
+    lease: Lease
+    ledger: Ledger
+    relay: Relay
+    deliver: Deliver
+    messages: Messages
+    clock: Clock
+    back_off: BackOff
+    counts: Counts
+
+
+async def attempt(tools: Tools, row: Queued) -> Queued | None:
+    """Try a row that is due; gives it as it is afterwards, stored. None: it was canceled, and is gone.
+
+    Raises Unreachable (nobody was asked), Unavailable, LeaseLost.
+    """
+    if row.needs_release and not await _release(tools, row):
+        await tools.ledger.write(lambda tx: records.delete_rows(tx, [row.id]))
+        return None
+    if row.doubts and not await _may_repeat(tools, row):
+        return row
+    waiting = row.waiting()
+    if waiting:
+        doubts = row.doubts
+        fates = await _fates(tools, row, waiting)
+        if not any(fate.kind == "unknown" for fate in fates.values()):
+            row.doubts = doubts  # this attempt at least left none
+        note(tools, row, fates)
+        await tools.ledger.write(lambda tx: _store(tx, row))
+    return row
+
+
+async def _release(tools: Tools, row: Queued) -> bool:
+    """From now on it cannot be canceled; False: it was. The account's lock decides who was first."""
+    async with tools.store.write(row.account, tools.lease) as tx:
+        found = await outbox.load(tx, [row.departure])
+        if not found:
+            return False
+        if found[0].is_held:
+            await outbox.depart(tx, structs.replace(found[0], is_held=False))
+            if row.submission is not None:
+                await set_final(tx, row.submission)
+    row.needs_release = False
+    return True
+
+
+async def _may_repeat(tools: Tools, row: Queued) -> bool:
+    """After an attempt that left no result: once more, and then never again."""
+    if row.doubts == 1:
+        log.warning("an attempt was broken off: the message may come twice", message=row.id)
+        return True
+    log.error("attempts were broken off twice: the message is not sent again", message=row.id)
+    for recipient in row.waiting():
+        recipient.state, recipient.reply = (
+            "unknown",
+            "450 4.4.2 It is not known whether the message was taken",
+        )
+    await tools.ledger.write(lambda tx: _store(tx, row))
+    return False
+
+
+async def _fates(tools: Tools, row: Queued, waiting: Sequence[Recipient]) -> Mapping[str, Fate]:
+    data = await tools.messages.load(row.blob_id, row.origin)
+    if data is None:
+        log.error("a queued message is lost: its blob is gone", message=row.id)
+        return {recipient.email: _GONE for recipient in waiting}
+    recipients = [Address(recipient.email, recipient.parameters) for recipient in waiting]
+    parcel = Parcel(_sender(row), recipients, data)
+
+    doubts = row.doubts + 1
+
+    async def before_text(accepted: Sequence[str]) -> None:
+        if row.doubts == doubts:
+            return  # it is asked once for each host that takes the text
+        row.doubts = doubts
+        await tools.ledger.write(lambda tx: records.change_row(tx, row.id, {"doubts": row.doubts}))
+
+    if row.destination == LOCAL:
+        await before_text([])
+        return await tools.deliver(parcel)
+    return await tools.relay.send(row.destination, parcel, before_text)
+
+
+def _sender(row: Queued) -> Address:
+    """ENVID is the submission's id, unless the client gave one (RFC 8621 §7): reports come back with it."""
+    parameters = dict(row.sender.parameters or {})
+    if row.submission is not None and not any(name.upper() == "ENVID" for name in parameters):
+        parameters["ENVID"] = row.submission
+    return Address(row.sender.email, parameters or None)
+
+
+def note(tools: Tools, row: Queued, fates: Mapping[str, Fate]) -> None:
+    """Take the fates over into the row, and say when it is due again."""
+    for recipient in row.waiting():
+        fate = fates[recipient.email]
+        recipient.reply, recipient.host = fate.reply, fate.host
+        if fate.kind in ("relayed", "failed"):
+            recipient.state = fate.kind
+        setattr(tools.counts, fate.kind, getattr(tools.counts, fate.kind) + 1)
+    row.attempts += 1
+    now = tools.clock.now()
+    pause = tools.back_off.after(row.attempts) if row.waiting() else timedelta()
+    row.slot = records.place(row.destination, now + pause)
+
+
+def give_up(row: Queued, reply: str | None = None) -> None:
+    """Whoever still waits has failed, for the last reason that is known."""
+    for recipient in row.waiting():
+        recipient.state = "failed"
+        recipient.reply = reply or recipient.reply or "451 4.4.1 No host took the message"
+
+
+def is_over(row: Queued, now: datetime) -> bool:
+    return row.expires <= records.place(row.destination, now)
+
+
+async def _store(tx: Transaction, row: Queued) -> None:
+    """All that an attempt changes. On hold means on hold, even if it was said in the midst of an attempt."""
+    found = await records.rows(tx, [row.id])
+    if found and found[0].is_on_hold and row.waiting():
+        row.slot = found[0].slot
+    names = ("recipients", "slot", "needs_release", "attempts", "doubts", "warns")
+    encoded = to_builtins(row)
+    wire = {"needs_release": "needsRelease"}
+    await records.change_row(
+        tx, row.id, {wire.get(name, name): encoded[wire.get(name, name)] for name in names}
+    )

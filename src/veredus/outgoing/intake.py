@@ -1,0 +1,120 @@
+"""From the log into the queue: what has left an account, and what was canceled."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+from msgspec import Struct
+
+from veredus.mail import outbox
+from veredus.mail.outbox import Departure
+from veredus.outgoing import records
+from veredus.outgoing.records import Queued, Recipient
+from veredus.ports import Address, Change, Cursor, Lease, Store
+from veredus.wire.types import Id
+
+_AT_ONCE = 200
+
+log = structlog.get_logger("veredus.outgoing")
+
+# Where an address belongs: records.LOCAL, or what Relay.destination says.
+Route = Callable[[str], Awaitable[str]]
+
+
+class Patience(Struct, frozen=True):
+    """When a message that cannot be handed on is told of (None: never), and given up."""
+
+    warn_after: timedelta | None
+    give_up_after: timedelta
+
+
+class Intake:
+    """Follows the log. ``take`` belongs to whoever has the lease."""
+
+    def __init__(self, store: Store, account: Id, route: Route, patience: Patience) -> None:
+        """``account``: the server's own."""
+        self._store, self._account, self._route, self._patience = store, account, route, patience
+        # Further than the stored cursor, by log entries that are no Departures; None: not read yet.
+        self._cursor: Cursor | None = None
+
+    def forget(self) -> None:
+        """Somebody else has had the lease: only what is stored counts."""
+        self._cursor = None
+
+    async def is_behind(self) -> bool:
+        """Whether something has left that is in no queue yet. Without the lease it is a guess."""
+        cursor = await self._known()
+        changes, after = await self._store.feed(cursor, 1, (outbox.TYPE,))
+        if changes:
+            return True
+        self._cursor = after
+        return False
+
+    async def take(self, lease: Lease) -> bool:
+        """A page of the log; whether there may be more."""
+        cursor = await self._known()
+        changes, after = await self._store.feed(cursor, _AT_ONCE, (outbox.TYPE,))
+        if changes:
+            await self._enter(changes, after, lease)
+        self._cursor = after
+        return len(changes) == _AT_ONCE
+
+    async def _known(self) -> Cursor:
+        if self._cursor is None:
+            async with self._store.read(self._account) as snapshot:
+                self._cursor = await records.cursor(snapshot)
+        return self._cursor
+
+    async def _enter(self, changes: Sequence[Change], after: Cursor, lease: Lease) -> None:
+        by_account: dict[Id, dict[Id, None]] = {}
+        canceled: set[Id] = set()
+        for change in changes:
+            if change.kind == "created":
+                by_account.setdefault(change.account, {})[change.id] = None
+            elif change.kind == "destroyed":
+                canceled.add(change.id)
+        new: list[Queued] = []
+        for account, ids in by_account.items():
+            async with self._store.read(account) as snapshot:
+                departures = await outbox.load(snapshot, list(ids))
+            for departure in departures:
+                new += await self._rows(account, departure)
+        async with self._store.write(self._account, lease) as tx:
+            known = {row.departure for row in await records.of_departures(tx, {row.departure for row in new})}
+            for row in new:
+                if row.departure not in known:
+                    await records.put_row(tx, row)
+                    await records.hurry(tx, row.destination, row.due)
+            gone = await records.of_departures(tx, canceled)
+            await records.delete_rows(tx, [row.id for row in gone if row.needs_release])
+            await records.save_cursor(tx, after)
+
+    async def _rows(self, account: Id, departure: Departure) -> list[Queued]:
+        by_destination: dict[str, list[Address]] = {}
+        for recipient in departure.recipients:
+            by_destination.setdefault(await self._route(recipient.email), []).append(recipient)
+        begins = datetime.fromisoformat(departure.send_at)
+        late = None if self._patience.warn_after is None else begins + self._patience.warn_after
+        over = begins + self._patience.give_up_after
+        return [
+            Queued(
+                id=f"{departure.id}-{number}",
+                departure=departure.id,
+                account=account,
+                submission=departure.submission,
+                origin=departure.origin,
+                sender=departure.sender,
+                recipients=[
+                    Recipient(email=address.email, parameters=dict(address.parameters or {}) or None)
+                    for address in recipients
+                ],
+                blob_id=departure.blob_id,
+                size=departure.size,
+                created_at=departure.created_at,
+                slot=records.place(destination, departure.send_at),
+                expires=records.place(destination, over),
+                warns=None if late is None else records.place(destination, late),
+                needs_release=departure.is_held,
+            )
+            for number, (destination, recipients) in enumerate(by_destination.items())
+        ]
