@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from veredus.app import App, open_app
+from veredus.config.mail_settings import Outgoing
 from veredus.config.settings import Blobs, Config, Limits, Quota, Storage
 from veredus.ports import Identity
 

@@ -2,8 +2,8 @@
 
     python -m tools.smtp_sink --port 2525
 
-Its cost is as small as asyncio lets it be, so that what is measured is the sender. SIGUSR1: it prints how many
-messages came.
+Its cost is as small as asyncio lets it be, so that what is measured is the sender. SIGUSR1: it prints how
+many messages came.
 """
 
 import argparse

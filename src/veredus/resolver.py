@@ -84,10 +84,16 @@ class Resolver:
 
     async def lookup(self, host: str) -> Addresses:
         """As ``addresses``, with what DNSSEC says."""
-        six = await self._ask(host, "AAAA")
+        failed, six = None, None
+        try:
+            six = await self._ask(host, "AAAA")
+        except LookupFailed as error:  # some servers know nothing of AAAA, and A is enough
+            failed = error
         four = await self._ask(host, "A")
-        found = [it.address for answer in (six, four) for it in answer]
-        return Addresses(found, _is_secure(six) and _is_secure(four))
+        if failed is not None and not four:
+            raise failed
+        found = [it.address for answer in (six, four) for it in answer or ()]
+        return Addresses(found, six is not None and _is_secure(six) and _is_secure(four))
 
     async def txt(self, name: str) -> list[bytes]:
         """The strings of one record joined (RFC 7208 §3.3)."""

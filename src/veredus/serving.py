@@ -129,8 +129,7 @@ async def serve(
             servers.append(server)
             mail.append(server)
         submission = await _serve_submission(app, context, place)
-        if submission is not None:
-            servers.append(submission)
+        servers += [submission] if submission else []
         yield Running(http, leaving, mail[0], mail[1], submission)
 
 

@@ -6,8 +6,8 @@
 
 A rule is asked at each moment: "connect", a command ("EHLO", "MAIL", "RCPT", "DATA", ...), "text" (the first
 octets of a message are there) and "end" (its last ones are, and no reply is). The first that fits decides: a str is
-a reply (of several lines, with their own codes), bytes are sent as they are, and there are HANG, DROP and Slow. No
-rule: as a good server would. ``smtp.rules`` may be changed at any time.
+a reply (of several lines, with their own codes), bytes are sent as they are, and there are HANG, DROP, CLOSE, Last and
+Slow. No rule: as a good server would. ``smtp.rules`` may be changed at any time.
 """
 
 import asyncio
@@ -42,6 +42,13 @@ HANG, DROP, CLOSE = Fault.HANG, Fault.DROP, Fault.CLOSE
 
 
 @dataclass(frozen=True)
+class Last:
+    """A reply, and the connection is closed after it."""
+
+    reply: str
+
+
+@dataclass(frozen=True)
 class Slow:
     """The reply in pieces, ``pause_s`` between them."""
 
@@ -49,7 +56,7 @@ class Slow:
     pause_s: float = 0.02
 
 
-Action = str | bytes | Fault | Slow
+Action = str | bytes | Fault | Last | Slow
 
 
 @dataclass
@@ -321,6 +328,9 @@ class Dialogue:
                 return False, ""
             case Fault.CLOSE:
                 return False, ""
+            case Last():
+                self.writer.write(f"{action.reply}\r\n".encode())
+                return False, action.reply
             case bytes():
                 self.writer.write(action)
             case Slow():

@@ -12,6 +12,7 @@ from veredus.blobs.methods import CAPABILITY as BLOB_CAPABILITY
 from veredus.blobs.methods import account_capability as blob_capability
 from veredus.blobs.methods import blob_methods
 from veredus.config.settings import Config
+from veredus.delivery.memory import TABLE as REMEMBERED_TABLE
 from veredus.domains.domains import TABLE as DOMAIN_TABLE
 from veredus.domains.domains import Domains
 from veredus.engine.blobs import UPLOADS, load
@@ -20,13 +21,18 @@ from veredus.engine.filters import compile_filter
 from veredus.engine.registry import Registry
 from veredus.engine.session import Capability, Located
 from veredus.formats.sieve import EXTENSIONS
+from veredus.formats.smime_trust import Trust
 from veredus.mail import outbox
 from veredus.mail.email.admit import Admission, EmailLimits
 from veredus.mail.email.body import part_reader
+from veredus.mail.email.smime import CAPABILITY as SMIME_CAPABILITY
+from veredus.mail.email.smime import Signatures
 from veredus.mail.email.type import account_capability, email_type
 from veredus.mail.identity import identity_type
 from veredus.mail.mailbox import MailboxLimits, mailbox_type
 from veredus.mail.mailbox_shape import CAPABILITY as MAIL_CAPABILITY
+from veredus.mail.mdn.methods import mdn_methods
+from veredus.mail.mdn.shape import CAPABILITY as MDN_CAPABILITY
 from veredus.mail.snippet import SnippetMethod
 from veredus.mail.submission.envelope import SubmissionLimits
 from veredus.mail.submission.type import account_capability as submission_capability
@@ -58,7 +64,7 @@ def build_registry(config: Config, blobs: BlobStore, extra: Sequence[DataType]) 
     email_limits = EmailLimits(
         limits.max_mailboxes_per_email, limits.max_keywords_per_email, limits.max_size_attachments_per_email
     )
-    admission = Admission(blobs, charge, email_limits)
+    admission = Admission(blobs, charge, email_limits, Signatures(_trust(config)))
     mailbox_limits = MailboxLimits(limits.max_mailbox_depth, limits.max_size_mailbox_name)
     reader = part_reader(blobs, load)
     capability = account_capability(admission, mailbox_limits.max_depth, mailbox_limits.max_name_size)
@@ -76,6 +82,7 @@ def build_registry(config: Config, blobs: BlobStore, extra: Sequence[DataType]) 
         ("urn:ietf:params:jmap:core", BLOB_COPY),
         (MAIL_CAPABILITY, SnippetMethod(compile_filter, email, reader).method()),
         *((BLOB_CAPABILITY, method) for method in blob_methods()),
+        *((MDN_CAPABILITY, method) for method in mdn_methods(_submission_limits(config), config.hostname)),
         *PushSubscriptions(
             SYSTEM,
             partial(_push_url_problem, config.push.allow),
@@ -86,9 +93,16 @@ def build_registry(config: Config, blobs: BlobStore, extra: Sequence[DataType]) 
     capabilities = {
         BLOB_CAPABILITY: Capability({}, blob_capability(limits.max_size_upload, types)),
         EMAIL_PUSH_CAPABILITY: Capability({}, {}),
+        MDN_CAPABILITY: Capability({}, {}),
+        SMIME_CAPABILITY: Capability({}, {}),
         **dict.fromkeys((*LOCATED, VAPID_CAPABILITY), Capability({}, None)),
     }
     return Registry(types, methods, capabilities), admission
+
+
+def _trust(config: Config) -> Trust:
+    path = config.mail.smime_ca_file
+    return Trust() if path is None else Trust.of_pem(path.read_bytes())
 
 
 def _sieve_script(config: Config) -> DataType:
@@ -99,19 +113,23 @@ def _sieve_script(config: Config) -> DataType:
 
 def _submission(config: Config) -> list[DataType]:
     """Identity, EmailSubmission and VacationResponse."""
+    limits = _submission_limits(config)
+    return [
+        identity_type(limits.separator, submission_capability(limits)),
+        submission_type(limits),
+        VACATION_RESPONSE,
+    ]
+
+
+def _submission_limits(config: Config) -> SubmissionLimits:
     outgoing = config.outgoing
-    limits = SubmissionLimits(
+    return SubmissionLimits(
         max_size=outgoing.max_size,
         max_recipients=outgoing.max_recipients,
         max_delay_s=int(outgoing.max_delay),
         is_open=outgoing.url != "off",
         separator=config.mail.subaddress_separator or "",
     )
-    return [
-        identity_type(limits.separator, submission_capability(limits)),
-        submission_type(limits),
-        VACATION_RESPONSE,
-    ]
 
 
 def _push_url_problem(allow: Sequence[str], url: str) -> str | None:
@@ -135,6 +153,7 @@ def tables_of(registry: Registry) -> list[Table]:
         *PUSH_TABLES,
         *OUTGOING_TABLES,
         DOMAIN_TABLE,
+        REMEMBERED_TABLE,
     ]
 
 

@@ -1,6 +1,6 @@
 """Settings from all sources into one `Config`: command line before environment before file before default."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,8 +98,8 @@ def _contradictions(config: Config, given: Mapping[str, Given]) -> list[str]:
             # A file that was named, but wrongly, has a line of its own already.
             if path is None and name not in given:
                 blame("tls.mode", f'"files" needs {name}')
-    if config.push.ca_file is not None and (fault := _authorities_fault(config.push.ca_file)):
-        blame("push.ca_file", f"{config.push.ca_file}: {fault}")
+    for name, fault in _authorities_faults(config):
+        blame(name, fault)
     if config.workers > 1:
         for key, url in (("storage.url", config.storage.url), ("blobs.url", config.blobs.url)):
             if url == "memory":
@@ -107,6 +107,16 @@ def _contradictions(config: Config, given: Mapping[str, Given]) -> list[str]:
     if not config.http.listen:
         blame("http.listen", "must name one address at least")
     return problems
+
+
+def _authorities_faults(config: Config) -> Iterator[tuple[str, str]]:
+    """Settings that name files of certification authorities, and what is wrong with the files."""
+    for name, path in (
+        ("push.ca_file", config.push.ca_file),
+        ("mail.smime_ca_file", config.mail.smime_ca_file),
+    ):
+        if path is not None and (fault := _authorities_fault(path)):
+            yield name, f"{path}: {fault}"
 
 
 def _authorities_fault(path: Path) -> str | None:

@@ -77,7 +77,7 @@ class Outgoing:
     ] = 25
     connections: Annotated[
         int, Setting("Connections to one destination at a time.", minimum=1, maximum=100)
-    ] = 5
+    ] = 10
     max_size: Annotated[Size, limit("The largest message that may be sent.")] = Size(50 * MIB)
     max_recipients: Annotated[int, limit("Recipients of one message.")] = 1000
     max_delay: Annotated[
@@ -195,3 +195,10 @@ class Mail:
             check=checks.separator,
         ),
     ] = "+"
+    smime_ca_file: Annotated[
+        Path | None,
+        Setting(
+            "PEM file with the certification authorities whose S/MIME certificates are believed (RFC 9219). "
+            "Not set: signatures are checked, but no sender is verified."
+        ),
+    ] = None

@@ -159,7 +159,7 @@ def _text(message: Message) -> str:
         if part.type.startswith("text/") or part.type == "message/delivery-status":
             text, _ = decode_text(_start_of(part), part.charset, part.encoding)
             if part.type == "text/html":
-                text = _lines_of_html(text)
+                text = lines_of_html(text)
             text = text.replace("\r", "\n")
             texts.append(text)
             if part.type != "text/html" and _RETURNED.search(text):
@@ -171,7 +171,8 @@ def _start_of(part: Part) -> bytes:
     return decode(part.data[part.start : min(part.end, part.start + _MAX_NOTICE)], part.encoding)
 
 
-def _lines_of_html(markup: str) -> str:
+def lines_of_html(markup: str) -> str:
+    """What HTML says, in lines; addresses in angle brackets that are not escaped are kept."""
     text = re.sub(r"<(?:br|p|/p|div|/div|tr|/tr|li|/li)\b[^<>]*>", "\n", markup, flags=re.IGNORECASE)
     text = re.sub(r"</?[A-Za-z!][^<>@]*>", "", text)
     return html.unescape(text).replace("\xa0", " ")

@@ -24,7 +24,7 @@ from veredus.formats.report_values import (
     Recipient,
     Report,
 )
-from veredus.formats.report_write import extension_problem, typed, write_dsn, write_mdn
+from veredus.formats.report_write import extension_problem, line_problem, typed, write_dsn, write_mdn
 
 __all__ = [
     "Disposition",
@@ -34,6 +34,7 @@ __all__ = [
     "Recipient",
     "Report",
     "extension_problem",
+    "line_problem",
     "parse_report",
     "typed",
     "write_dsn",
@@ -277,5 +278,5 @@ def _text(message: Message) -> str:
     for part in message.root.walk():
         if part.type in ("text/plain", "text/html") and part.disposition != "attachment":
             text, _ = decode_text(_content(part, _MAX_TEXT), part.charset, part.encoding)
-            return text
+            return bounces.lines_of_html(text).strip() if part.type == "text/html" else text
     return ""

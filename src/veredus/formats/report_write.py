@@ -250,8 +250,15 @@ def extension_problem(fields: Mapping[str, str]) -> str | None:
             return f"{name[:100]!r} is not the name of a header field"
         if name.lower() in _MDN_FIELDS:
             return f"{name} has a property of its own"
-        if _CONTROL.search(value) or len(value) > _MAX_VALUE:
-            return f"{name} must be one line of at most {_MAX_VALUE} characters"
-        if any(len(word) > _MAX_WORD for word in value.split()):
-            return f"{name} has a word of more than {_MAX_WORD} characters"
+        if problem := line_problem(value):
+            return f"{name} {problem}"
+    return None
+
+
+def line_problem(value: str) -> str | None:
+    """What keeps ``value`` from being that of a field in a report; None: nothing."""
+    if _CONTROL.search(value) or len(value) > _MAX_VALUE:
+        return f"must be one line of at most {_MAX_VALUE} characters"
+    if any(len(word) > _MAX_WORD for word in value.split()):
+        return f"must not have a word of more than {_MAX_WORD} characters"
     return None

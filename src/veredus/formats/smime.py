@@ -25,8 +25,8 @@ Kind = Literal["clear", "opaque", "other"]
 
 _OPAQUE = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _SIGNATURE = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
-# Larger messages are not examined: their status stays "signed".
-MAX_SIZE = 100 * 1024 * 1024
+# The types of a root part that may be S/MIME.
+TYPES = _OPAQUE | {"multipart/signed"}
 
 
 class Verdict(NamedTuple):

@@ -6,13 +6,16 @@ Keys are fetched first, of all signatures at once, so that dkimpy itself asks no
 import asyncio
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import dkim
 
 from veredus.formats.authentication_results import Result
 from veredus.inspection.dmarc import Identity
 from veredus.resolver import LookupFailed, NoSuchName, Resolver
+
+T = TypeVar("T")
 
 # §6.1: a verifier need not look at all there are.
 _MOST = 10
@@ -43,7 +46,7 @@ async def check(resolver: Resolver, message: bytes) -> tuple[list[Result], list[
     return results, identities
 
 
-async def _on_thread_if_large(message: bytes, work, *args):  # type: ignore[no-untyped-def]  # of dkimpy
+async def _on_thread_if_large(message: bytes, work: Callable[..., T], *args: object) -> T:
     return await asyncio.to_thread(work, *args) if len(message) > _LARGE else work(*args)
 
 
@@ -85,12 +88,10 @@ class _Signature:
 
     def verify(self, key: bytes | LookupFailed | None) -> tuple[str, str]:
         """The result (RFC 8601 §2.7.1), and the reason unless it is "pass"."""
-        if self._problem:
-            return "permerror", self._problem
         if isinstance(key, LookupFailed):
             return "temperror", str(key)
-        if key is None:
-            return "permerror", "no key in DNS"
+        if self._problem or key is None:
+            return "permerror", self._problem or "no key in DNS"
         if self.tag("a") == "rsa-sha1":
             return "policy", "SHA-1 is not accepted (RFC 8301)"
         try:
@@ -102,11 +103,9 @@ class _Signature:
             return "fail", _plain(error).partition(" (")[0]
         except Exception as error:  # dkimpy meets what it did not expect: no signature can be trusted then
             return "permerror", type(error).__name__
-        if not is_good:
-            return "fail", "the signature does not fit"
-        if self.tag("l") and self._leaves_some():
+        if is_good and self.tag("l") and self._leaves_some():
             return "policy", "l= leaves a part of the body unsigned"
-        return "pass", ""
+        return ("pass", "") if is_good else ("fail", "the signature does not fit")
 
     def _leaves_some(self) -> bool:
         """§8.2: anybody may have added what stands behind l=."""

@@ -87,9 +87,8 @@ async def find(resolver: Resolver, suffixes: Suffixes, author: str) -> Policy | 
     """The policy for a domain: its own, or that of its organization (§6.6.3). Raises LookupFailed."""
     tags = await _tags(resolver, author)
     organization = suffixes.organizational(author)
-    if tags is None and organization != author:
-        if tags := await _tags(resolver, organization):
-            tags = {**tags, "p": tags.get("sp", tags.get("p", ""))}
+    if tags is None and organization != author and (tags := await _tags(resolver, organization)):
+        tags = {**tags, "p": tags.get("sp", tags.get("p", ""))}
     return _policy(tags) if tags else None
 
 

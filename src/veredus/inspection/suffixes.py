@@ -10,7 +10,7 @@ _LIST = "public_suffix_list.txt"
 
 
 class Suffixes(Struct, frozen=True):
-    """The rules of the list, in A-labels: names, names below which all are suffixes, and exceptions of these."""
+    """The rules of the list, in A-labels. Below ``wildcards`` all are suffixes, except ``exceptions``."""
 
     plain: frozenset[str]
     wildcards: frozenset[str]
@@ -41,7 +41,7 @@ def suffixes() -> Suffixes:
 
 
 def parse(text: str) -> Suffixes:
-    """The format of publicsuffix.org: a rule in each line, up to the first white space; comments begin with //."""
+    """A rule in each line, up to the first white space; comments begin with //."""
     plain, wildcards, exceptions = set(), set(), set()
     for line in text.splitlines():
         rule = line.split()[0] if line.strip() else "//"

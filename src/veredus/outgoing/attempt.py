@@ -13,6 +13,7 @@ from veredus.outgoing.ledger import Ledger
 from veredus.outgoing.message import Messages
 from veredus.outgoing.records import LOCAL, Queued, Recipient
 from veredus.ports import Address, Clock, Fate, Lease, Parcel, Relay, Store, Transaction
+from veredus.wire.types import Id, JsonObject
 
 log = structlog.get_logger("veredus.outgoing")
 
@@ -45,7 +46,7 @@ class Counts(Struct):
 
 
 class Tools(Struct, frozen=True):
-    """What attempts work with while the lease is held."""
+    """What attempts work with while the lease is held. ``ended``: of Intake."""
 
     store: Store
     lease: Lease
@@ -56,6 +57,7 @@ class Tools(Struct, frozen=True):
     clock: Clock
     back_off: BackOff
     counts: Counts
+    ended: set[Id]
 
 
 async def attempt(tools: Tools, row: Queued) -> Queued | None:
@@ -148,8 +150,8 @@ def note(tools: Tools, row: Queued, fates: Mapping[str, Fate]) -> None:
         setattr(tools.counts, fate.kind, getattr(tools.counts, fate.kind) + 1)
     row.attempts += 1
     now = tools.clock.now()
-    pause = tools.back_off.after(row.attempts) if row.waiting() else timedelta()
-    row.slot = records.place(row.destination, now + pause)
+    if row.waiting():
+        row.slot = records.place(row.destination, now + tools.back_off.after(row.attempts))
 
 
 def give_up(row: Queued, reply: str | None = None) -> None:
@@ -164,13 +166,11 @@ def is_over(row: Queued, now: datetime) -> bool:
 
 
 async def _store(tx: Transaction, row: Queued) -> None:
-    """All that an attempt changes. On hold means on hold, even if it was said in the midst of an attempt."""
-    found = await records.rows(tx, [row.id])
-    if found and found[0].is_on_hold and row.waiting():
-        row.slot = found[0].slot
-    names = ("recipients", "slot", "needs_release", "attempts", "doubts", "warns")
-    encoded = to_builtins(row)
-    wire = {"needs_release": "needsRelease"}
-    await records.change_row(
-        tx, row.id, {wire.get(name, name): encoded[wire.get(name, name)] for name in names}
-    )
+    """What an attempt has changed. On hold means on hold, even if it was said in the midst of an attempt."""
+    properties: JsonObject = {"recipients": to_builtins(row.recipients)}
+    if row.waiting():
+        found = await records.rows(tx, [row.id])
+        if found and not found[0].is_on_hold:
+            properties["slot"] = row.slot
+        properties |= {"needsRelease": row.needs_release, "attempts": row.attempts, "doubts": row.doubts}
+    await records.change_row(tx, row.id, properties)

@@ -36,10 +36,13 @@ class Intake:
         self._store, self._account, self._route, self._patience = store, account, route, patience
         # Further than the stored cursor, by log entries that are no Departures; None: not read yet.
         self._cursor: Cursor | None = None
+        # Departures that the queue itself has ended: nothing was canceled.
+        self.ended: set[Id] = set()
 
     def forget(self) -> None:
         """Somebody else has had the lease: only what is stored counts."""
         self._cursor = None
+        self.ended.clear()
 
     async def is_behind(self) -> bool:
         """Whether something has left that is in no queue yet. Without the lease it is a guess."""
@@ -71,8 +74,11 @@ class Intake:
         for change in changes:
             if change.kind == "created":
                 by_account.setdefault(change.account, {})[change.id] = None
-            elif change.kind == "destroyed":
+            elif change.kind == "destroyed" and change.id not in self.ended:
                 canceled.add(change.id)
+            self.ended.discard(change.id)
+        if not by_account and not canceled:
+            return  # the stored cursor may stay behind: all this is found once more then, and nothing follows
         new: list[Queued] = []
         for account, ids in by_account.items():
             async with self._store.read(account) as snapshot:
@@ -80,9 +86,9 @@ class Intake:
             for departure in departures:
                 new += await self._rows(account, departure)
         async with self._store.write(self._account, lease) as tx:
-            known = {row.departure for row in await records.of_departures(tx, {row.departure for row in new})}
+            known = {row.id for row in await records.rows(tx, [row.id for row in new])}
             for row in new:
-                if row.departure not in known:
+                if row.id not in known:
                     await records.put_row(tx, row)
                     await records.hurry(tx, row.destination, row.due)
             gone = await records.of_departures(tx, canceled)
@@ -115,6 +121,7 @@ class Intake:
                 expires=records.place(destination, over),
                 warns=None if late is None else records.place(destination, late),
                 needs_release=departure.is_held,
+                parts=len(by_destination),
             )
             for number, (destination, recipients) in enumerate(by_destination.items())
         ]

@@ -30,6 +30,7 @@ LOOK_S = 2.0
 LINGER_S = 10.0
 # What messages under way may take when the server stops: broken off, they may come twice.
 LAST_MOMENT_S = 5.0
+_BREATH_S = 0.02
 # Destinations that are sent to at a time.
 _DESTINATIONS = 20
 
@@ -140,6 +141,7 @@ class Queue:
             clock=self._place.clock,
             back_off=policy.back_off,
             counts=self.counts,
+            ended=self._intake.ended,
         )
         settling = Settling(tools, self._place.blobs, ways.report, self._place.account, self._place.hostname)
         work = Work(tools, settling, self._place.account, policy.connections)
@@ -167,6 +169,8 @@ class Queue:
             work.raise_errors()
             pause = timedelta(seconds=LOOK_S) if next_due is None else next_due - self._place.clock.now()
             await _pause(self._wake, max(0.0, min(pause.total_seconds(), LOOK_S)))
+            if work.busy():
+                await asyncio.sleep(_BREATH_S)  # each end of a message wakes us: some of them at a time
         await work.finish(LAST_MOMENT_S)
 
     async def _due(self, busy: Sequence[str]) -> tuple[list[records.Destination], datetime | None]:

@@ -5,6 +5,7 @@ how often it could not be reached: however many messages wait for a dead host, a
 """
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -57,6 +58,7 @@ class Queued(Struct, rename="camel", kw_only=True):
     range of an index: when it is tried, when it is given up, and when its sender is told that it is late
     (None: was told, or will not be). ``needs_release``: it may be canceled until it is due. ``doubts``: how
     many attempts have begun to send the text and left no result. ``is_silent``: nobody is told of failures.
+    ``parts``: to how many destinations the message goes.
     """
 
     id: Id
@@ -76,6 +78,7 @@ class Queued(Struct, rename="camel", kw_only=True):
     attempts: int = 0
     doubts: int = 0
     is_silent: bool = False
+    parts: int = 1
 
     @property
     def destination(self) -> str:
@@ -152,13 +155,15 @@ async def put_row(tx: Transaction, row: Queued) -> None:
 
 async def change_row(tx: Transaction, id: Id, properties: JsonObject) -> None:
     """Of a row that may be gone meanwhile: then nothing."""
-    if await tx.get(QUEUED, [id], {"id"}):
+    with suppress(KeyError):
         await tx.update(QUEUED, id, properties)
 
 
 async def delete_rows(tx: Transaction, ids: Collection[Id]) -> None:
-    for record in await tx.get(QUEUED, list(ids), {"id"}):
-        await tx.delete(QUEUED, record["id"])
+    """Those that are still there."""
+    for id in ids:
+        with suppress(KeyError):
+            await tx.delete(QUEUED, id)
 
 
 async def destination(snapshot: Snapshot, id: str) -> Destination | None:

@@ -6,6 +6,7 @@ in between costs at most a report that comes twice.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Literal
 
@@ -42,7 +43,7 @@ class Settling:
     """``settle`` belongs to one task at a time: so the last row of a message knows that it is."""
 
     def __init__(self, tools: Tools, blobs: BlobStore, report: Report, account: Id, hostname: str) -> None:
-        """``account``: the server's own."""
+        """``account``: the server's own; ``hostname``: who reports are from."""
         self._tools, self._blobs, self._report = tools, blobs, report
         self._account, self._hostname = account, hostname
 
@@ -66,6 +67,14 @@ class Settling:
         await asyncio.gather(*(one(account, own) for account, own in by_account.items()))
         await self._tools.ledger.write(lambda tx: self._close(tx, rows, done))
 
+    async def _unfinished(self, rows: Sequence[Queued], done: set[Id]) -> set[Id]:
+        """The messages of these rows that still wait for another destination."""
+        if not rows:
+            return set()
+        async with self._tools.store.read(self._account) as snapshot:
+            siblings = await records.of_departures(snapshot, {row.departure for row in rows})
+        return {row.departure for row in siblings if row.id not in done}
+
     async def _close(self, tx: Transaction, rows: Sequence[Queued], done: set[Id]) -> None:
         await records.delete_rows(tx, done)
         for row in rows:
@@ -84,12 +93,10 @@ class Settling:
             for row in rows:
                 if row.submission is not None:
                     await note_fates(tx, row.submission, _statuses(row))
-                if (
-                    not row.waiting()
-                    and row.departure not in unfinished
-                    and await outbox.load(tx, [row.departure])
-                ):
-                    await tx.delete(outbox.TYPE, row.departure)
+                if not row.waiting() and row.departure not in unfinished:
+                    with suppress(KeyError):  # it was settled before, or the account is gone
+                        await tx.delete(outbox.TYPE, row.departure)
+                        self._tools.ended.add(row.departure)
 
     # ------------------------------------------------------------ reports
 

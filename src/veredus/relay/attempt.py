@@ -7,14 +7,13 @@ from typing import Literal
 from veredus.ports import Address, BeforeText, Fate, Parcel
 from veredus.relay import commands
 from veredus.relay.commands import Refused
-from veredus.relay.reply import HostTrouble, Reply
+from veredus.relay.reply import NO_ANSWER, HostTrouble, Reply
 from veredus.relay.session import Session
 
 # Text is handed over in pieces, so that a host that stopped reading is noticed.
 _BLOCK = 64 * 1024
 # "Too many recipients" (RFC 5321 §4.5.3.1.10), and not a mailbox that is full.
 _CROWDED = re.compile(r"452 (?!\d\.\d)|452 4\.5\.3\b")
-_NONSENSE = "451 4.5.0 The host answered {} with {}"
 
 
 class Attempt:
@@ -112,7 +111,7 @@ class Attempt:
         try:
             reply = await wire.reply(session.timeouts.end)
             if reply.code // 100 == 3:
-                raise HostTrouble(_NONSENSE.format("the text", reply.folded()))
+                raise HostTrouble(NO_ANSWER.format("the text", reply.folded()))
         except HostTrouble as trouble:
             self._set(accepted, Fate("unknown", trouble.reply, session.host))
             raise
@@ -180,5 +179,5 @@ class _Dialogue:
 def _refusal(reply: Reply, session: Session, command: str) -> Fate:
     """Raises HostTrouble: the reply means nothing here."""
     if reply.code < 400:
-        raise HostTrouble(_NONSENSE.format(command, reply.folded()), session.host)
+        raise HostTrouble(NO_ANSWER.format(command, reply.folded()), session.host)
     return Fate("failed" if reply.code >= 500 else "later", reply.folded(), session.host)

@@ -11,6 +11,8 @@ MOST_LINES: Final = 200
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffd]+")
 _FOLDED = 2000
+# What was answered, and how.
+NO_ANSWER: Final = "451 4.5.0 The host answered {} with {}"
 
 
 class Reply(Struct, frozen=True):
@@ -71,4 +73,7 @@ class HostTrouble(Exception):
 
     @classmethod
     def said(cls, reply: Reply, host: str) -> "HostTrouble":
+        """A reply that is no refusal means nothing where one is asked for."""
+        if reply.code < 400:
+            return cls(NO_ANSWER.format("us", reply.folded()), host)
         return cls(reply.folded(), host, is_final=reply.code == 521)

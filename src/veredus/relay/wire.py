@@ -5,7 +5,7 @@ import ssl
 from collections import deque
 from typing import cast
 
-from veredus.relay.reply import LONGEST_LINE, MOST_LINES, HostTrouble, Reply, parse_line
+from veredus.relay.reply import LONGEST_LINE, MOST_LINES, NO_ANSWER, HostTrouble, Reply, parse_line
 
 _NO_SMTP = "451 4.5.0 What the host sent is no SMTP"
 
@@ -75,6 +75,8 @@ class Wire(asyncio.Protocol):
         """Send what will be answered with so many replies. Raises HostTrouble when nothing can be sent."""
         if self._end is not None or self._transport is None:
             raise HostTrouble(self._end or "451 4.4.2 The connection is closed")
+        if self._replies:  # to something that was not asked: 421, or an answer before the text's end
+            raise HostTrouble(NO_ANSWER.format("nobody", self._replies[0].folded()))
         self._awaited += replies
         self._transport.write(data)
 

@@ -1,6 +1,8 @@
-"""What an address looks like that mail may be sent to (RFC 5321 §4.1.2)."""
+"""Addresses that a script gives (RFC 5228 §2.4.2.3)."""
 
 import re
+
+from veredus.formats.mime.addresses import as_addresses
 
 _ATOM = r"[^\s\x00-\x20\x7f()<>\[\]:;@\\,\".]+"
 _ADDRESS = re.compile(
@@ -12,8 +14,18 @@ _LONGEST = 320
 
 
 def is_address(text: str) -> bool:
-    """If ``text`` is one address and nothing else: no name, no brackets, no line break."""
+    """If mail may be sent to ``text`` as it is (RFC 5321 §4.1.2): no name, no brackets, no comment."""
     return len(text) <= _LONGEST and _ADDRESS.fullmatch(text) is not None
+
+
+def address_in(text: str) -> str | None:
+    """The address in ``text``, which may have a name and comments around it; None if it is not just one."""
+    if is_address(text):
+        return text
+    if len(text) > 2 * _LONGEST or "\n" in text or "\r" in text:
+        return None
+    found = as_addresses(text)
+    return found[0]["email"] if len(found) == 1 and is_address(found[0]["email"]) else None
 
 
 def normalized(address: str) -> str:

@@ -70,5 +70,3 @@ def _check_together(actions: tuple[Action, ...]) -> None:
         raise RunError("a message can be rejected only once")
     if rejects and any(isinstance(action, (Keep, FileInto, Redirect, Vacation)) for action in actions):
         raise RunError("a message that is rejected can be neither kept nor redirected nor answered")
-    if sum(isinstance(action, Vacation) for action in actions) > 1:
-        raise RunError("vacation may be used once only")

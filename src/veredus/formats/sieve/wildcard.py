@@ -7,6 +7,8 @@ the last one lies at the end. No choice is ever taken back.
 import re
 from collections.abc import Iterator
 
+# A backslash before anything but a wildcard or itself is a character like others.
+_TOKEN = re.compile(r"\\[*?\\]|.", re.DOTALL)
 _LONGEST = 256  # characters of a part with "?": looking for it may take so many comparisons at each place
 
 
@@ -77,13 +79,10 @@ class _Part:
 
 def _parts(pattern: str) -> Iterator[list[str | None]]:
     part: list[str | None] = []
-    characters = iter(pattern)
-    for character in characters:
-        if character == "*":
+    for token in _TOKEN.findall(pattern):
+        if token == "*":
             yield part
             part = []
-        elif character == "?":
-            part.append(None)
         else:
-            part.append(next(characters, "\\") if character == "\\" else character)
+            part.append(None if token == "?" else token[-1])
     yield part

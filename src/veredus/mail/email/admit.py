@@ -7,6 +7,7 @@ before the Email is put and after all are.
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from msgspec import Struct
 
@@ -14,6 +15,7 @@ from veredus.formats.mime import message as messages
 from veredus.formats.mime.header import as_date
 from veredus.mail.email.describe import describe, texts
 from veredus.mail.email.shape import normalized_keywords
+from veredus.mail.email.smime import Signatures
 from veredus.mail.settle import Charge, settle
 from veredus.mail.threading import assign_thread, merge_threads
 from veredus.ports import BlobStore, Transaction
@@ -41,13 +43,21 @@ class Prepared(Struct):
     texts: dict[str, str]
 
 
-def prepare(data: bytes, blob_id: BlobId, received_at: str) -> Prepared:
+def prepare(
+    data: bytes,
+    blob_id: BlobId,
+    received_at: str,
+    signatures: Signatures | None = None,
+    *,
+    by_trace: bool = False,
+) -> Prepared:
     """``Admission.prepare`` where it stands, for a process that does nothing else."""
     message = messages.parse(data)
     if not message.headers:
         raise SetError("invalidEmail", "No header field: this is not an RFC 5322 message.")
     email = describe(message, blob_id)
-    email["receivedAt"] = received_at
+    email["receivedAt"] = (newest_received(email["headers"]) if by_trace else None) or received_at
+    email.update((signatures or Signatures()).at_arrival(message, email["receivedAt"]))
     return Prepared(email, texts(message, email))
 
 
@@ -59,18 +69,25 @@ def texts_in(email: JsonObject, data: bytes) -> dict[str, str]:
 class Admission:
     """Takes Emails into accounts."""
 
-    def __init__(self, blobs: BlobStore, charge: Charge, limits: EmailLimits) -> None:
+    def __init__(
+        self, blobs: BlobStore, charge: Charge, limits: EmailLimits, signatures: Signatures | None = None
+    ) -> None:
         self._blobs, self._charge, self.limits = blobs, charge, limits
+        self.signatures = signatures or Signatures()
 
     @property
     def charge(self) -> Charge:
         return self._charge
 
-    async def prepare(self, data: bytes, blob_id: BlobId, received_at: str) -> Prepared:
-        """Parse a stored message. Raises SetError invalidEmail (§4.8)."""
-        if len(data) > INLINE:
-            return await asyncio.to_thread(prepare, data, blob_id, received_at)
-        return prepare(data, blob_id, received_at)
+    async def prepare(
+        self, data: bytes, blob_id: BlobId, received_at: str, *, by_trace: bool = False
+    ) -> Prepared:
+        """Parse a stored message. Raises SetError invalidEmail (§4.8).
+
+        ``by_trace``: its topmost Received field says when it was received, if it has one.
+        """
+        parse = partial(prepare, data, blob_id, received_at, self.signatures, by_trace=by_trace)
+        return await asyncio.to_thread(parse) if len(data) > INLINE else parse()
 
     async def admit(self, tx: Transaction, email: JsonObject) -> None:
         """Check where an Email is to go, charge for it, and find its Thread. Raises SetError."""

@@ -20,6 +20,7 @@ from veredus.conditions import (
     parts,
 )
 from veredus.mail.email.shape import TEXT_FIELDS
+from veredus.mail.email.smime import FILTERS as SMIME_FILTERS
 from veredus.ports import Snapshot
 from veredus.schema import Filter, QueryPlan, Sort, by, text
 from veredus.wire.arguments import QueryArguments, QueryChangesArguments
@@ -102,6 +103,7 @@ FILTERS: dict[str, Filter] = {
     "text": text(*TEXT_FIELDS),
     **{field: text(field) for field in TEXT_FIELDS},
     "header": _header,
+    **SMIME_FILTERS,
 }
 
 

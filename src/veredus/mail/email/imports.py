@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from veredus.mail.email.admit import Admission, Prepared, newest_received
+from veredus.mail.email.admit import Admission, Prepared
 from veredus.mail.email.hooks import received_date
 from veredus.mail.email.shape import normalized_keywords
 from veredus.ports import Transaction
 from veredus.schema import Access, Changed, Method
 from veredus.wire import blob_ids
 from veredus.wire.arguments import AccountArguments
-from veredus.wire.dates import utc_date
 from veredus.wire.errors import MethodError, SetError
 from veredus.wire.ids import new_id
 from veredus.wire.types import Id, JsonObject
@@ -78,13 +77,10 @@ class ImportMethod:
         if blob_ids.parse(blob_id).encoding is not None:
             # A message inside another one: from now on it has bytes of its own.
             blob_id = (await ctx.store_blob(data)).id
-        now = utc_date(ctx.now())
-        prepared = await self._admission.prepare(data, blob_id, now)
+        given = wanted.get("receivedAt")
+        received_at = received_date(ctx, given)
+        prepared = await self._admission.prepare(data, blob_id, received_at, by_trace=given is None)
         email = prepared.email
-        if wanted.get("receivedAt") is not None:
-            email["receivedAt"] = received_date(ctx, wanted["receivedAt"])
-        else:
-            email["receivedAt"] = newest_received(email["headers"]) or now
         email["mailboxIds"] = dict(wanted["mailboxIds"])
         email["keywords"] = wanted.get("keywords") or {}
         return prepared

@@ -58,6 +58,9 @@ class Email(Object, kw_only=True):
     lists: Internal[Cold[dict[str, list[str]]]] = {}
     # See mail.threading.
     thread_keys: Internal[Cold[Indexed[list[str]]]] = []
+    # See mail.email.smime; None: it is no S/MIME, or was stored before there were verdicts.
+    smime: Internal[Cold[Indexed[list[str]]]] = []
+    smime_verdict: Internal[Cold[JsonObject | None]] = None
 
 
 TEXT_FIELDS = ("from", "to", "cc", "bcc", "subject", "body")

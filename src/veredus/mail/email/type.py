@@ -56,7 +56,7 @@ def email_type(
         sorts=SORTS,
         default_sort=(Order("receivedAt", ascending=False),),
         hooks=EmailHooks(admission, domain),
-        computed=computed(reader),
+        computed=(*computed(reader), admission.signatures.computed(reader)),
         extra=(ImportMethod(admission).method(), ParseMethod(reader).method()),
         default_properties=DEFAULT_PROPERTIES,
         get_arguments=EmailGetArguments,

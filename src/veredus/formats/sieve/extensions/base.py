@@ -1,7 +1,7 @@
 """The base language: control, keep, discard, redirect, and its tests (RFC 5228 §3-5)."""
 
 from veredus.formats.sieve.address_parts import ADDRESS_PART, addresses_of
-from veredus.formats.sieve.addresses import is_address
+from veredus.formats.sieve.addresses import address_in
 from veredus.formats.sieve.errors import RunError
 from veredus.formats.sieve.fields import FIELDS, field_names, text_source
 from veredus.formats.sieve.flags import flags_of
@@ -38,12 +38,12 @@ def _discard(args: Arguments) -> Command:
 def _redirect(args: Arguments) -> Command:
     """§4.2; with :copy the implicit keep stays (RFC 3894)."""
     to, copy = args.texts(0), args.has("copy")
-    if to.constant is not None and not is_address(to.constant[0]):
+    if to.constant is not None and not address_in(to.constant[0]):
         raise args.error(f'"{to.constant[0]}" is no address', 0)
 
     def redirect(run: Run) -> None:
-        address = to.one(run)
-        if not is_address(address):
+        address = address_in(to.one(run))
+        if address is None:
             raise RunError("redirect to what is no address")
         run.act(Redirect(address, run.edited))
         most = run.environment.max_redirects

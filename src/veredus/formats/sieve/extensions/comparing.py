@@ -1,5 +1,5 @@
-"""What else can be compared, and how: envelope (RFC 5228 §5.4), relational (RFC 5231), regex (a draft), subaddress
-(RFC 5233), index (RFC 5260 §6).
+"""What else can be compared: envelope (RFC 5228 §5.4), parts of addresses (RFC 5233), one of several fields
+(RFC 5260 §6); and how: relational (RFC 5231), regex (draft-ietf-sieve-regex).
 """
 
 from veredus.formats.sieve.address_parts import ADDRESS_PART, part_of

@@ -1,7 +1,7 @@
 """enotify (RFC 5435) by mailto (RFC 5436)."""
 
+from veredus.formats.sieve.addresses import address_in
 from veredus.formats.sieve.errors import RunError
-from veredus.formats.sieve.extensions.vacation import is_from
 from veredus.formats.sieve.extensions.variables import URL_MODIFIER
 from veredus.formats.sieve.mailto import mailto
 from veredus.formats.sieve.matching import MATCHING, matcher
@@ -30,7 +30,7 @@ def _notify(args: Arguments) -> Command:
             mailto(action.method)
         except ValueError as error:
             raise RunError(f"notify: {error}") from None
-        if action.from_ is not None and not is_from(action.from_):
+        if action.from_ is not None and not address_in(action.from_):
             raise RunError("notify :from is no address")
         # RFC 5436 §2.7.1: no notification of a notification.
         if not any("auto-notified" in text.lower() for text in run.headers.texts("auto-submitted")):

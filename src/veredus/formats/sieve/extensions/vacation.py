@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Collection
 
-from veredus.formats.sieve.addresses import is_address, normalized
+from veredus.formats.sieve.addresses import address_in, normalized
 from veredus.formats.sieve.errors import RunError
 from veredus.formats.sieve.outcome import Vacation
 from veredus.formats.sieve.signature import Arguments, Extension, Kind, Spec, Tag
@@ -26,7 +26,7 @@ def _vacation(args: Arguments) -> Command:
     reason, seconds = args.texts(0), _seconds(args)
     handle, subject, from_ = args.optional("handle"), args.optional("subject"), args.optional("from")
     addresses, mime = args.optional("addresses"), args.has("mime")
-    if from_ is not None and from_.constant and not is_from(from_.constant[0]):
+    if from_ is not None and from_.constant and not address_in(from_.constant[0]):
         raise args.error(f'"{from_.constant[0]}" is no address', "from")
 
     def vacation(run: Run) -> None:
@@ -40,7 +40,7 @@ def _vacation(args: Arguments) -> Command:
             mime=mime,
             reason=reason.one(run),
         )
-        if action.from_ is not None and not is_from(action.from_):
+        if action.from_ is not None and not address_in(action.from_):
             raise RunError("vacation :from is no address")
         if any(isinstance(other, Vacation) for other in run.actions) or run.answered:
             raise RunError("vacation may be used once only")
@@ -61,12 +61,6 @@ def _seconds(args: Arguments) -> int:
     return _DEFAULT if days is None else min(max(days, 1) * _DAY, _LONGEST)
 
 
-def is_from(value: str) -> bool:
-    """An address, or one in angle brackets behind a name; no line break."""
-    match = re.fullmatch(r"[^\r\n<>]*<([^<>]*)>\s*", value)
-    return is_address(match[1] if match else value.strip())
-
-
 def _with_handle(action: Vacation) -> Vacation:
     """§4.7: without :handle, answers with the same text, subject and sender are one."""
     parts = (action.reason, action.subject or "", action.from_ or "", str(action.mime))
@@ -79,7 +73,7 @@ def _with_handle(action: Vacation) -> Vacation:
 def wants_answer(run: Run, addresses: Collection[str]) -> bool:
     """If a person wrote to one of the recipient's addresses (§4.5, §4.6; RFC 3834 §2)."""
     sender = normalized(run.environment.sender)
-    own = {normalized(address) for address in (*run.environment.own_addresses, run.environment.recipient)}
+    own = {normalized(address) for address in (*run.environment.own_addresses, *_recipient(run))}
     if not sender or sender in own or _PROGRAMS.fullmatch(sender.rpartition("@")[0]):
         return False
     headers = run.headers
@@ -93,6 +87,13 @@ def wants_answer(run: Run, addresses: Collection[str]) -> bool:
         return False
     own.update(normalized(address) for address in addresses)
     return any(normalized(address) in own for name in _RECIPIENTS for address in headers.addresses(name))
+
+
+def _recipient(run: Run) -> tuple[str, str]:
+    """The address that the message came for, with and without its detail."""
+    recipient, separator = run.environment.recipient, run.environment.subaddress_separator
+    local, at, domain = recipient.rpartition("@")
+    return recipient, (local.partition(separator)[0] if separator else local) + at + domain
 
 
 VACATION = Extension(
