@@ -24,7 +24,12 @@ USING = [
 
 @asynccontextmanager
 async def open_server(
-    store: str, directory: Path, *, quota: Quota | None = None, **limits: Any
+    store: str,
+    directory: Path,
+    *,
+    quota: Quota | None = None,
+    outgoing: Outgoing | None = None,
+    **limits: Any,
 ) -> AsyncIterator[App]:
     """A server without sockets. ``limits``: other than the default ones, by the names of ``config.Limits``."""
     async with storage(store, directory) as records:
@@ -35,6 +40,7 @@ async def open_server(
             blobs=Blobs(url="memory"),
             limits=Limits(**limits),
             quota=quota or Quota(),
+            outgoing=outgoing or Outgoing(),
         )
         async with open_app(config, types=[]) as app:
             yield app

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from tools import fuzz_sieve
 from tools.fuzz_input import ODD_VALUES, Choices
 from veredus.formats import smtp
 from veredus.formats.mime import message as messages
@@ -218,4 +219,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "header": header,
     "patch": patch_object,
     "smtp": smtp_dialogue,
+    "sieve": fuzz_sieve.target,
 }

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools import fuzz_engine, fuzz_formats, fuzz_queries, fuzz_requests
+from tools import fuzz_engine, fuzz_formats, fuzz_queries, fuzz_requests, fuzz_sieve
 
 ROOT = Path(__file__).parent.parent
 # Inputs that once were a crash, as ``{target}-{anything}``; a test replays them.
@@ -46,6 +46,8 @@ def seeds(name: str) -> list[bytes]:
         return [*found, *fuzz_requests.requests()]
     if name == "smtp":
         return [*found, *_DIALOGUES]
+    if name == "sieve":
+        return [*found, *fuzz_sieve.seeds()]
     # Choices: any octets are a whole input.
     return [*found, *(bytes((number * 97 + at * at * 31) % 256 for at in range(90)) for number in range(40))]
 
@@ -93,3 +95,4 @@ WORDS: dict[str, Sequence[bytes]] = {
     ),
 }  # fmt: skip
 WORDS["email"] = WORDS["mime"]
+WORDS["sieve"] = fuzz_sieve.WORDS

@@ -1,4 +1,5 @@
-"""What a running server does by itself: forgetting uploads, blobs and log entries that nobody needs.
+"""What a running server does by itself: forgetting uploads, blobs and log entries that nobody needs, and
+the upkeep of accounts that it is given.
 
 One process of all does a round at a time, under the lease LEASE; a backup holds the same lease, so that
 nothing is deleted meanwhile. Whoever did the last round also does the next, as long as it lives (TURN): it
@@ -6,9 +7,10 @@ remembers what it has seen.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 import structlog
 from msgspec import Struct
@@ -41,6 +43,10 @@ _AT_ONCE = 500
 _MOST_SUSPECTS = 200_000
 
 
+# Work on the records of all accounts, under the lease; it raises LeaseLost and Unavailable.
+Upkeep: TypeAlias = Callable[[Lease, datetime], Awaitable[None]]
+
+
 class Forgotten(Struct, frozen=True):
     """How many a round forgot. ``purged``: blobs that were deleted earlier, and are gone for good now."""
 
@@ -52,8 +58,9 @@ class Forgotten(Struct, frozen=True):
 class Maintenance:
     """``run`` belongs to one task of a server."""
 
-    def __init__(self, store: Store, blobs: BlobStore, clock: Clock) -> None:
-        self._store, self._blobs, self._clock = store, blobs, clock
+    def __init__(self, store: Store, blobs: BlobStore, clock: Clock, upkeep: Upkeep | None = None) -> None:
+        """``upkeep``: what else is to be done in each round, before blobs are forgotten."""
+        self._store, self._blobs, self._clock, self._upkeep = store, blobs, clock, upkeep
         self._holder = holder_name()
         # Blobs that the last round found to be nobody's. Only what two rounds find is deleted: a request
         # that saw a blob in a record, and then refers to it anew, is over by then. Another process that
@@ -93,6 +100,8 @@ class Maintenance:
             if lease is None:
                 return None
             uploads = await self._forget_uploads(now - UPLOAD_LIFE, lease)
+            if self._upkeep is not None:
+                await self._upkeep(lease, now)
             blobs = await self._forget_blobs(now - BLOB_LIFE, lease)
             purged = await self._blobs.purge(now - TRASH_LIFE, self._store.referenced_blobs)
             await self._store.prune(now - LOG_LIFE)

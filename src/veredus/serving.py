@@ -25,6 +25,7 @@ from veredus.http.bus_metrics import BusMetrics
 from veredus.http.edge import Edge
 from veredus.http.eventsource import EventSource
 from veredus.http.operations import Degraded, OperationsApp
+from veredus.http.outgoing_metrics import OutgoingMetrics
 from veredus.http.push_metrics import PushMetrics
 from veredus.http.routes import Route
 from veredus.http.server import HttpServer
@@ -100,10 +101,15 @@ async def serve(
         background = await stack.enter_async_context(_background())
         stop = asyncio.Event()
         stack.callback(stop.set)
-        background.create_task(app.hub.run(stop))
-        background.create_task(app.vapid.follow(stop, app.engine.forget_sessions))
-        background.create_task(app.web_push.run(stop))
-        background.create_task(queue_of(app, delivery).run(stop))
+        queue = queue_of(app, delivery)
+        OutgoingMetrics(registry, lambda: queue.counts)
+        for work in (
+            app.hub.run(stop),
+            app.vapid.follow(stop, app.engine.forget_sessions),
+            app.web_push.run(stop),
+            queue.run(stop),
+        ):
+            background.create_task(work)
         servers: list[HttpServer | ReceptionServer] = []
         stack.push_async_callback(_close, servers, place)
         http_app = _http_app(app, ready, registry, siblings, routes, place.worker if place else None)

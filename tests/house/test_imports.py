@@ -29,6 +29,7 @@ LIBRARIES = {
     "nkeys": {"veredus.bridge"},
     "obstore": {"veredus.blob"},
     "prometheus_client": {"veredus.http", "veredus.serving", "veredus.bridge", "veredus.pytest_plugin"},
+    "re2": {"veredus.formats.sieve"},
     "rich": {"veredus.cli"},
     "selectolax": {"veredus.formats"},
     "spf": {"veredus.inspection"},
@@ -45,7 +46,7 @@ MAY_NAME_DRIVERS = {"veredus.app"}
 # No implementation of a port but a child process; its parent must stay small, and import no app.
 CHILDREN = {("veredus.cli.workers.supervisor", "veredus.bus.nats_server")}
 # formats is pure: bytes in, values out. What it may use besides the standard library:
-FORMATS = {"cryptography", "msgspec", "selectolax", "veredus.formats"}
+FORMATS = {"cryptography", "msgspec", "re2", "selectolax", "veredus.formats"}
 
 
 def imports() -> Iterator[tuple[str, str, int]]:

@@ -10,9 +10,9 @@ from veredus.relay.session import Timeouts
 from veredus.relay.smtp import SmtpRelay
 from veredus.resolver import Resolver
 
-SHORT = Timeouts(
-    connect=0.5, greeting=0.5, command=0.5, data=0.5, block=0.5, end=0.5, handshake=0.5, quit=0.2
-)
+PATIENT = Timeouts(10, 10, 10, 10, 10, 10, 10, 1)
+# For hosts that say nothing.
+BRIEF = Timeouts(0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.1)
 TEXT = b"Subject: hello\r\n\r\n.a line with a dot\r\nand another\r\n"
 
 
@@ -33,7 +33,7 @@ async def relaying(
 ) -> AsyncIterator[SmtpRelay]:
     """``servers``: of DNS; nobody is asked unless they are given."""
     resolver = Resolver(servers, timeout_s=1)
-    options = {"hostname": "veredus.example", "timeouts": SHORT} | options
+    options = {"hostname": "veredus.example", "timeouts": PATIENT} | options
     relay = SmtpRelay(url, resolver, Options(**options))
     try:
         yield relay

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import jmap
 from sending.peer import DROP, Peer, on, peer
 from sending.world import World, eventually, world
 from veredus.ports import Address
@@ -16,9 +17,9 @@ async def smtp() -> AsyncIterator[Peer]:
         yield it
 
 
-@pytest.fixture
-async def sender(tmp_path: Path, smtp: Peer) -> AsyncIterator[World]:
-    async with world(tmp_path, smtp.url) as it:
+@pytest.fixture(params=jmap.DURABLE)
+async def sender(request: pytest.FixtureRequest, tmp_path: Path, smtp: Peer) -> AsyncIterator[World]:
+    async with world(tmp_path, smtp.url, store=request.param) as it:
         yield it
 
 

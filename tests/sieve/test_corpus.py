@@ -115,7 +115,7 @@ def test_sievelib_finds_the_same_scripts_valid(case: dict[str, Any]) -> None:
     try:
         sieve.compile(case["script"])
     except sieve.SieveError as error:
-        assert not case["valid"], error
+        assert not case["valid"], error  # noqa: PT017
     else:
         assert case["valid"]
 

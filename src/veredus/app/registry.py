@@ -1,6 +1,7 @@
 """All data types and methods, and the tables that their records need."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 
 from veredus import __version__
@@ -33,11 +34,14 @@ from veredus.mail.mailbox import MailboxLimits, mailbox_type
 from veredus.mail.mailbox_shape import CAPABILITY as MAIL_CAPABILITY
 from veredus.mail.mdn.methods import mdn_methods
 from veredus.mail.mdn.shape import CAPABILITY as MDN_CAPABILITY
+from veredus.mail.retention_rule import FOUND as RETENTION_FOUND
+from veredus.mail.retention_rule import RETENTION_RULE
 from veredus.mail.snippet import SnippetMethod
 from veredus.mail.submission.envelope import SubmissionLimits
 from veredus.mail.submission.type import account_capability as submission_capability
 from veredus.mail.submission.type import submission_type
 from veredus.mail.thread import THREAD
+from veredus.mail.undelete import Undelete
 from veredus.mail.vacation import VACATION_RESPONSE
 from veredus.outgoing.records import TABLES as OUTGOING_TABLES
 from veredus.ports import BlobStore, Clock, Store, Table
@@ -68,12 +72,15 @@ def build_registry(config: Config, blobs: BlobStore, extra: Sequence[DataType]) 
     mailbox_limits = MailboxLimits(limits.max_mailbox_depth, limits.max_size_mailbox_name)
     reader = part_reader(blobs, load)
     capability = account_capability(admission, mailbox_limits.max_depth, mailbox_limits.max_name_size)
-    email = email_type(admission, reader, config.hostname, capability)
+    undelete = Undelete(admission, timedelta(seconds=config.retention.destroyed))
+    email = email_type(admission, reader, config.hostname, capability, undelete.keep_changed)
     types = [
-        mailbox_type(mailbox_limits, charge),
+        mailbox_type(mailbox_limits, charge, undelete.keep),
         THREAD,
         email,
         QUOTA,
+        undelete.data_type(),
+        RETENTION_RULE,
         *_submission(config),
         _sieve_script(config),
         *extra,
@@ -149,6 +156,7 @@ def tables_of(registry: Registry) -> list[Table]:
         *AUTH_TABLES,
         UPLOADS,
         outbox.TABLE,
+        RETENTION_FOUND,
         VAPID_TABLE,
         *PUSH_TABLES,
         *OUTGOING_TABLES,

@@ -44,7 +44,8 @@ def dev(
 ) -> None:
     """Run a server with demo accounts on this machine alone: alice@localhost and bob@localhost.
 
-    SMTP and LMTP accept every recipient, and what is for nobody comes to alice. Mail for
+    SMTP and LMTP accept every recipient, and what is for nobody comes to alice; so does what they send to
+    others. Mail for
     user+tempfail@…, user+reject@… or user+452@… is refused that way, for user+delay5s@… taken slowly.
     Data is kept in --data-dir (./veredus-dev-data). The configuration file is read only if --config names it.
     """
@@ -82,6 +83,7 @@ def _config(given: Invocation, data_dir: Path, ephemeral: bool, ports: tuple[int
         http=replace(loaded.http, listen=(http,)),
         smtp=replace(loaded.smtp, listen=(smtp,)),
         lmtp=replace(loaded.lmtp, listen=(lmtp,)),
+        outgoing=replace(loaded.outgoing, url="local"),
         push=replace(loaded.push, allow=(*loaded.push.allow, *LOOPBACK)),
     )
 

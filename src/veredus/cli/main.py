@@ -23,6 +23,7 @@ from veredus.cli import (
     imports,
     index,
     push,
+    queue,
     serve,
     token,
 )
@@ -47,6 +48,7 @@ app.add_typer(token.app, name="token")
 app.add_typer(domain.app, name="domain")
 app.add_typer(dns.app, name="dns")
 app.add_typer(push.app, name="push")
+app.add_typer(queue.app, name="queue")
 app.add_typer(imports.app, name="import")
 app.add_typer(exports.app, name="export")
 app.add_typer(backup.app, name="backup")

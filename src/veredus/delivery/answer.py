@@ -103,7 +103,7 @@ class Answering(Struct, frozen=True, kw_only=True):
     def _heading(self, subject: str | None, own_address: str) -> Heading:
         return Heading(
             sender=own_address,
-            to=[self.sender],
+            to=self.sender,
             subject=subject_of(subject, self.headers),
             hostname=self.hostname,
             date=self.now,
@@ -112,16 +112,18 @@ class Answering(Struct, frozen=True, kw_only=True):
         )
 
     def by_script(self, vacation: Vacation, own: Own) -> bytes:
-        """``from_`` counts if it is an address of the account: nobody speaks for others."""
         body = mime_entity(vacation.reason) if vacation.mime else text(vacation.reason)
-        return compose(self._heading(vacation.subject, _from(vacation.from_, own) or self.own_address), body)
+        return compose(
+            self._heading(vacation.subject, from_address(vacation.from_, own) or self.own_address), body
+        )
 
     def by_response(self, response: VacationResponse) -> bytes:
         body = text_and_html(response.text_body, response.html_body) or text(_NO_TEXT)
         return compose(self._heading(response.subject, self.own_address), body)
 
 
-def _from(given: str | None, own: Own) -> str | None:
+def from_address(given: str | None, own: Own) -> str | None:
+    """What a script says that it writes from, if it is of the account: nobody speaks for others."""
     found: list[Any] = as_addresses(given) if given else []
     return found[0]["email"] if found and own.has(found[0]["email"]) else None
 

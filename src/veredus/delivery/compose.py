@@ -1,7 +1,7 @@
 """Messages that the server writes for an account by itself (RFC 3834): answers and notifications."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -30,8 +30,7 @@ class Heading(Struct, frozen=True, kw_only=True):
     """
 
     sender: str
-    to: Sequence[str]
-    cc: Sequence[str] = ()
+    to: str
     subject: str
     hostname: str
     date: datetime
@@ -53,9 +52,8 @@ def one_line(text: str) -> str:
 def compose(heading: Heading, body: Entity) -> bytes:
     """The message; it answers ``heading.about`` by In-Reply-To and References (RFC 5322 §3.6.4)."""
     fields = [
-        _addresses("From", [heading.sender]),
-        _addresses("To", heading.to),
-        _addresses("Cc", heading.cc) if heading.cc else b"",
+        _address("From", heading.sender),
+        _address("To", heading.to),
         field("Subject", "asText", one_line(heading.subject)),
         field("Date", "asDate", heading.date.isoformat(timespec="seconds")),
         field("Message-ID", "asMessageIds", [f"{new_id('v')}@{heading.hostname}"]),
@@ -67,8 +65,8 @@ def compose(heading: Heading, body: Entity) -> bytes:
     return b"".join(fields) + body.octets()
 
 
-def _addresses(name: str, addresses: Iterable[str]) -> bytes:
-    return field(name, "asAddresses", [{"email": address} for address in addresses])
+def _address(name: str, address: str) -> bytes:
+    return field(name, "asAddresses", [{"email": address}])
 
 
 def _threading(about: Sequence[Header]) -> list[bytes]:

@@ -21,7 +21,7 @@ from veredus.delivery.answer import (
 )
 from veredus.delivery.compose import is_address
 from veredus.delivery.notify import MOST as MOST_NOTIFICATIONS
-from veredus.delivery.notify import Notification, target
+from veredus.delivery.notify import Notification
 from veredus.delivery.plan import Arrival, Copy, Leaving, Once, Plan
 from veredus.delivery.questions import Questions
 from veredus.delivery.rules import RuleBook, Rules
@@ -42,6 +42,7 @@ from veredus.formats.sieve import (
     Vacation,
     run,
 )
+from veredus.formats.sieve.mailto import mailto
 from veredus.mail.email.admit import Admission, Prepared
 from veredus.mail.email.shape import normalized_keywords
 from veredus.mail.outbox import Origin
@@ -166,7 +167,7 @@ class Decisions:
             is_duplicate=questions.is_duplicate,
             items=items,
             subaddress_separator=self._terms.separator,
-            own_addresses=case.own.addresses,
+            own_addresses=[*case.own.addresses, case.own_address],
             max_steps=self._terms.max_steps,
             max_redirects=self._terms.max_redirects,
         )
@@ -335,12 +336,12 @@ class Decisions:
         )
         # RFC 5436 §2.7: no errors come back of what tells of a message that no errors may come back of.
         sender = case.own_address if case.sender else ""
-        made = []
-        for notify in wanted[:MOST_NOTIFICATIONS]:
-            to = target(notify.method)
-            if to is not None:
-                data = notification.write(notify, to)
-                made.append(await self._leaving("notification", sender, to.recipients, data))
+        made: list[Leaving] = []
+        for notify in wanted:
+            uri = mailto(notify.method)
+            for to in uri.recipients[: MOST_NOTIFICATIONS - len(made)]:
+                data = notification.write(notify, uri, to)
+                made.append(await self._leaving("notification", sender, (to,), data))
         return made
 
 

@@ -23,7 +23,7 @@ TABLE: Final = Table(TYPE, scalars=("until",), logged=False)
 
 MOST: Final = 10_000
 """Records of one account; the next to expire make room."""
-_LONGEST: Final = timedelta(days=90)
+_LONGEST: Final = timedelta(days=366)
 _PURGED_AT_ONCE: Final = 20
 _MOST_HANDLES: Final = 20
 

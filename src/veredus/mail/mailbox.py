@@ -9,7 +9,9 @@ from msgspec import Struct
 from veredus.conditions import Condition, Eq, Has, Not, Order
 from veredus.mail.mailbox_shape import CAPABILITY, COUNTERS, ROLES, Mailbox, rights
 from veredus.mail.mailbox_tree import MailboxQueryArguments, MailboxQueryChangesArguments, rearrange, refine
-from veredus.mail.settle import NEEDS, Charge, Trash, settle
+from veredus.mail.removal import Keep, take_out
+from veredus.mail.retention_rule import forget_rules
+from veredus.mail.settle import Charge, Trash, settle
 from veredus.ports import Snapshot, Transaction
 from veredus.schema import (
     Access,
@@ -56,8 +58,8 @@ def _has_any_role(value: Any) -> Condition:
 class MailboxHooks(Hooks):
     """What the shape of a Mailbox cannot say."""
 
-    def __init__(self, limits: MailboxLimits, charge: Charge) -> None:
-        self._limits, self._charge = limits, charge
+    def __init__(self, limits: MailboxLimits, charge: Charge, keep: Keep) -> None:
+        self._limits, self._charge, self._keep = limits, charge, keep
 
     async def check_create(self, ctx: Access, tx: Transaction, record: JsonObject) -> None:
         self._check_own(record)
@@ -88,7 +90,10 @@ class MailboxHooks(Hooks):
         emails = []
         for change in changed:
             if change.new is None and change.old is not None:
-                emails += await _empty(tx, change.old["id"])
+                mailbox = change.old["id"]
+                ids = await tx.select("Email", Has("mailboxIds", mailbox))
+                emails += await take_out(tx, mailbox, ids, self._keep, ctx.now())
+                await forget_rules(tx, mailbox)
         trash = await _trash(tx, changed)
         if emails or trash.was != trash.now:
             await settle(tx, emails, self._charge, trash if trash.was != trash.now else None)
@@ -145,20 +150,7 @@ async def _trash(tx: Transaction, changed: Sequence[Changed]) -> Trash:
     return Trash(now if was is None and now not in before else was, now)
 
 
-async def _empty(tx: Transaction, mailbox: Id) -> list[Changed]:
-    changed = []
-    for email in await tx.get("Email", await tx.select("Email", Has("mailboxIds", mailbox)), NEEDS):
-        rest = {id: True for id in email["mailboxIds"] if id != mailbox}
-        if rest:
-            await tx.update("Email", email["id"], {"mailboxIds": rest})
-            changed.append(Changed(email, {**email, "mailboxIds": rest}))
-        else:
-            await tx.delete("Email", email["id"])
-            changed.append(Changed(email, None))
-    return changed
-
-
-def mailbox_type(limits: MailboxLimits, charge: Charge) -> DataType:
+def mailbox_type(limits: MailboxLimits, charge: Charge, keep: Keep) -> DataType:
     """The Mailbox data type."""
     return DataType(
         name="Mailbox",
@@ -175,7 +167,7 @@ def mailbox_type(limits: MailboxLimits, charge: Charge) -> DataType:
         },
         sorts={"sortOrder": by("sortOrder"), "name": by("name", "i;unicode-casemap")},
         default_sort=(Order("sortOrder"), Order("name", collation="i;unicode-casemap")),
-        hooks=MailboxHooks(limits, charge),
+        hooks=MailboxHooks(limits, charge, keep),
         computed=(Computed(("myRights",), ("role",), _my_rights),),
         unique=(Unique(("parentId", "name")), Unique(("role",))),
         volatile=frozenset(COUNTERS),

@@ -11,6 +11,8 @@ from veredus.wire.types import Id, JsonObject
 
 # ``keep(tx, emails, now)`` lets destroyed Emails be restored for a while; see ``undelete``.
 Keep: TypeAlias = Callable[[Transaction, Sequence[JsonObject], datetime], Awaitable[None]]
+# ``keep(tx, changed, now)``: the same of what a /set has destroyed.
+KeepChanged: TypeAlias = Callable[[Transaction, Sequence[Changed], datetime], Awaitable[None]]
 # The properties that it reads, beside NEEDS.
 KEEPS = frozenset({"blobId", "receivedAt", "subject", "from", "preview"})
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from veredus.conditions import Order, Range
 from veredus.mail.email.admit import Admission, Prepared
@@ -31,14 +31,12 @@ from veredus.schema import (
     Object,
     ServerSet,
     SetError,
-    at_least,
-    below,
     by,
     contains,
     has,
 )
 from veredus.wire.arguments import AccountArguments
-from veredus.wire.dates import utc_date
+from veredus.wire.dates import utc_date, whole_second
 from veredus.wire.ids import new_id
 from veredus.wire.types import Id, JsonObject, UnsignedInt, UTCDate
 
@@ -60,23 +58,19 @@ class DestroyedEmail(Object, kw_only=True):
     size: ServerSet[UnsignedInt]
     received_at: ServerSet[UTCDate]
     destroyed_at: ServerSet[UTCDate]
-    from_: ServerSet[Addresses] = None
+    from_: ServerSet[Addresses] = field(name="from", default=None)
     subject: ServerSet[str | None] = None
     preview: ServerSet[str] = ""
     # For filters: names and addresses of From.
     authors: Internal[str] = ""
 
 
-# Their names are those of the shape.
-from_name = "from"
-
-
 class RestoreArguments(AccountArguments, kw_only=True):
     """DestroyedEmail/restore. ``mailboxIds``: where to; null: where each was, as far as that is still there,
     else the inbox."""
 
-    ids: list[Id]
-    mailbox_ids: dict[Id, bool] | None = None
+    ids: list[str]
+    mailbox_ids: dict[str, bool] | None = None
 
 
 class Outcome(Struct):
@@ -149,8 +143,8 @@ class Undelete:
             prefix="d",
             methods=("get", "changes", "set", "query", "queryChanges"),
             filters={
-                "after": at_least("destroyedAt"),
-                "before": below("destroyedAt"),
+                "after": lambda value: Range("destroyedAt", at_least=whole_second(value)),
+                "before": lambda value: Range("destroyedAt", below=whole_second(value)),
                 "inMailbox": has("mailboxIds"),
                 "from": contains("authors"),
                 "subject": contains("subject"),
@@ -182,7 +176,11 @@ class Undelete:
             raise MethodError.request_too_large(f"At most {ctx.limit('maxObjectsInSet')} Emails in one call.")
         mailboxes = None
         if args.mailbox_ids is not None:
-            mailboxes = {ctx.created_ids.get(id.removeprefix("#"), id): on for id, on in args.mailbox_ids.items()}
+            # Mailboxes may be such as the same request has created.
+            mailboxes = {
+                ctx.created_ids.get(id[1:], id) if id.startswith("#") else id: value
+                for id, value in args.mailbox_ids.items()
+            }
         ids = list(dict.fromkeys(args.ids))
         async with ctx.read() as snapshot:
             records = {record["id"]: record for record in await snapshot.get(TYPE, ids)}
@@ -261,10 +259,9 @@ async def overdue(snapshot: Snapshot, before: datetime, most_octets: int | None)
     if old or most_octets is None:
         return old
     octets = 0
-    for start, ids in enumerate([await snapshot.select(TYPE, order=[Order("destroyedAt", ascending=False)])]):
-        for record in await snapshot.get(TYPE, ids, {"size"}):
-            octets += record["size"]
-            if octets > most_octets:
-                old.append(record["id"])
-        del start
-    return old[:_AT_ONCE]
+    newest_first = await snapshot.select(TYPE, order=[Order("destroyedAt", ascending=False)])
+    for record in await snapshot.get(TYPE, newest_first, {"size"}):
+        octets += record["size"]
+        if octets > most_octets:
+            old.append(record["id"])
+    return old[-_AT_ONCE:]

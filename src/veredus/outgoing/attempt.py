@@ -116,7 +116,7 @@ async def _fates(tools: Tools, row: Queued, waiting: Sequence[Recipient]) -> Map
         log.error("a queued message is lost: its blob is gone", message=row.id)
         return {recipient.email: _GONE for recipient in waiting}
     recipients = [Address(recipient.email, recipient.parameters) for recipient in waiting]
-    parcel = Parcel(_sender(row), recipients, data)
+    parcel = Parcel(row.sender, recipients, data)
 
     doubts = row.doubts + 1
 
@@ -130,14 +130,6 @@ async def _fates(tools: Tools, row: Queued, waiting: Sequence[Recipient]) -> Map
         await before_text([])
         return await tools.deliver(parcel)
     return await tools.relay.send(row.destination, parcel, before_text)
-
-
-def _sender(row: Queued) -> Address:
-    """ENVID is the submission's id, unless the client gave one (RFC 8621 §7): reports come back with it."""
-    parameters = dict(row.sender.parameters or {})
-    if row.submission is not None and not any(name.upper() == "ENVID" for name in parameters):
-        parameters["ENVID"] = row.submission
-    return Address(row.sender.email, parameters or None)
 
 
 def note(tools: Tools, row: Queued, fates: Mapping[str, Fate]) -> None:

@@ -41,7 +41,7 @@ def notice_of(row: Queued, told: Sequence[Recipient], hostname: str, now: dateti
         recipients=tuple(_reported(row, recipient) for recipient in told),
         message_id=f"{new_id('d')}@{hostname}",
         date=now,
-        envelope_id=parameters.get("ENVID") or row.submission,
+        envelope_id=parameters.get("ENVID"),
         arrived_at=datetime.fromisoformat(row.created_at),
         retry_until=datetime.fromisoformat(row.expires.partition(" ")[2]),
         full=(parameters.get("RET") or "").upper() == "FULL",

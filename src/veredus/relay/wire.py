@@ -142,7 +142,7 @@ class Wire(asyncio.Protocol):
 
     def _line(self, line: bytes) -> None:
         parsed = parse_line(line)
-        if parsed is None:
+        if parsed is None or len(line) > LONGEST_LINE:
             self.abort(_NO_SMTP)
             return
         code, text, is_last = parsed

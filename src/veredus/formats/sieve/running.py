@@ -5,7 +5,7 @@ from dataclasses import replace
 from veredus.formats.mime.message import Message
 from veredus.formats.sieve.environment import Environment
 from veredus.formats.sieve.errors import RunError
-from veredus.formats.sieve.outcome import Action, Discard, FileInto, Keep, Outcome, Redirect, Reject, Vacation
+from veredus.formats.sieve.outcome import Action, Discard, FileInto, Keep, Outcome, Redirect, Reject
 from veredus.formats.sieve.script import Script
 from veredus.formats.sieve.state import Run
 
@@ -18,7 +18,7 @@ def run(script: Script, message: Message, environment: Environment) -> Outcome:
         if state.keeps:
             state.act(Keep(state.flags, state.edited))
         actions = _merged(state.actions)
-        _check_together(actions)
+        _check_rejected(actions, state.answered)
     except RunError as error:
         return Outcome((Keep(),), error=_sentence(state, str(error)), steps=state.steps)
     return Outcome(actions, tuple(state.duplicates.values()), state.edited, steps=state.steps)
@@ -63,10 +63,10 @@ def _joined(first: Action, second: Action) -> Action:
     return first
 
 
-def _check_together(actions: tuple[Action, ...]) -> None:
-    """Whoever refuses a message cannot take it as well (RFC 5429 §2.2), nor answer it."""
+def _check_rejected(actions: tuple[Action, ...], answered: bool) -> None:
+    """Whoever refuses a message cannot take it as well (RFC 5429 §2.4), nor answer it."""
     rejects = [action for action in actions if isinstance(action, Reject)]
     if len(rejects) > 1:
         raise RunError("a message can be rejected only once")
-    if rejects and any(isinstance(action, (Keep, FileInto, Redirect, Vacation)) for action in actions):
+    if rejects and (answered or any(isinstance(action, Keep | FileInto | Redirect) for action in actions)):
         raise RunError("a message that is rejected can be neither kept nor redirected nor answered")

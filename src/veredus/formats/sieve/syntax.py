@@ -1,5 +1,6 @@
 """The generic grammar (RFC 5228 §8.2): commands and tests, before anyone knows what they mean."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -7,6 +8,8 @@ from typing import NamedTuple
 from veredus.formats.sieve.errors import SieveError
 from veredus.formats.sieve.lexer import Source, Token, tokens
 from veredus.formats.sieve.limits import Limits
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Argument(NamedTuple):
@@ -33,6 +36,8 @@ def parse(source: Source, limits: Limits) -> list[Node]:
     """The commands of a script. SieveError if it does not keep to the grammar."""
     if len(source.text) > limits.max_size:
         raise source.error(f"the script is longer than {limits.max_size} characters", 0)
+    if lone := _SURROGATE.search(source.text):
+        raise source.error("half of a surrogate pair is no character", lone.start())
     return _Parser(source, limits).script()
 
 

@@ -79,10 +79,10 @@ class _Part:
 
 def _parts(pattern: str) -> Iterator[list[str | None]]:
     part: list[str | None] = []
-    for token in _TOKEN.findall(pattern):
-        if token == "*":
+    for piece in _TOKEN.findall(pattern):
+        if piece == "*":
             yield part
             part = []
         else:
-            part.append(None if token == "?" else token[-1])
+            part.append(None if piece == "?" else piece[-1])
     yield part

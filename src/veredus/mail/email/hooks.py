@@ -8,6 +8,7 @@ import msgspec
 from veredus.formats.mime.build import BuildError, blob_ids, build
 from veredus.mail.email.admit import Admission, whole_seconds
 from veredus.mail.email.shape import normalized_keywords
+from veredus.mail.removal import KeepChanged
 from veredus.ports import Transaction
 from veredus.schema import Access, Changed, Draft, Hooks
 from veredus.wire.arguments import SetArguments
@@ -23,8 +24,8 @@ REPORTED = ("blobId", "threadId", "size")
 class EmailHooks(Hooks):
     """Builds messages, checks places and keywords, and keeps Threads and counters."""
 
-    def __init__(self, admission: Admission, domain: str) -> None:
-        self._admission, self._domain = admission, domain
+    def __init__(self, admission: Admission, domain: str, keep: KeepChanged) -> None:
+        self._admission, self._domain, self._keep = admission, domain, keep
 
     async def prepare(self, ctx: Access, draft: Draft) -> None:
         given = draft.given
@@ -86,6 +87,7 @@ class EmailHooks(Hooks):
     async def after(
         self, ctx: Access, tx: Transaction, changed: Sequence[Changed], arguments: SetArguments
     ) -> Mapping[Id, Id] | None:
+        await self._keep(tx, changed, ctx.now())
         return await self._admission.finish(tx, changed)
 
 

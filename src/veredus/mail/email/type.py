@@ -18,6 +18,7 @@ from veredus.mail.email.imports import ImportMethod
 from veredus.mail.email.parse import ParseMethod
 from veredus.mail.email.shape import TEXT_FIELDS, Email
 from veredus.mail.mailbox_shape import CAPABILITY
+from veredus.mail.removal import KeepChanged
 from veredus.mail.settle import NEEDS
 from veredus.schema import Access, DataType
 from veredus.wire.types import JsonObject
@@ -44,7 +45,11 @@ def account_capability(admission: Admission, max_depth: int | None, max_name_siz
 
 
 def email_type(
-    admission: Admission, reader: Callable[[Access], LoadPart], domain: str, capability: JsonObject
+    admission: Admission,
+    reader: Callable[[Access], LoadPart],
+    domain: str,
+    capability: JsonObject,
+    keep: KeepChanged,
 ) -> DataType:
     """The Email data type. ``reader``: how body parts are read; ``domain``: of generated Message-IDs."""
     return DataType(
@@ -55,7 +60,7 @@ def email_type(
         filters=FILTERS,
         sorts=SORTS,
         default_sort=(Order("receivedAt", ascending=False),),
-        hooks=EmailHooks(admission, domain),
+        hooks=EmailHooks(admission, domain, keep),
         computed=(*computed(reader), admission.signatures.computed(reader)),
         extra=(ImportMethod(admission).method(), ParseMethod(reader).method()),
         default_properties=DEFAULT_PROPERTIES,
