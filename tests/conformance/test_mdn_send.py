@@ -166,9 +166,9 @@ async def test_of_two_for_one_email_one_leaves(jmap: Jmap) -> None:
 
 
 @must
-@pytest.mark.parametrize(
-    "update",
-    [
+async def test_one_that_would_not_set_the_keyword_is_refused(jmap: Jmap) -> None:
+    email, name = await asked(jmap), await identity(jmap)
+    updates: list[Any] = [
         None,
         {},
         {"#m0": {"keywords/$seen": True}},
@@ -177,12 +177,12 @@ async def test_of_two_for_one_email_one_leaves(jmap: Jmap) -> None:
         {"#m0": {"keywords": {"$seen": True}}},
         {"#m1": MARK},
         {"#m0": MARK, "eNobody": {"keywords/$seen": True}},
-    ],
-)
-async def test_one_that_would_not_set_the_keyword_is_refused(jmap: Jmap, update: Any) -> None:
-    email = await asked(jmap)
-    responses = await send(jmap, {"forEmailId": email}, onSuccessUpdateEmail=update)
-    assert [(name, error["type"]) for name, error, _ in responses] == [("error", "invalidArguments")]
+    ]
+    for update in updates:
+        responses = await send(jmap, {"forEmailId": email}, identity=name, onSuccessUpdateEmail=update)
+        assert [(name, error["type"]) for name, error, _ in responses] == [("error", "invalidArguments")], (
+            update
+        )
     assert await departures(jmap) == []
 
 
@@ -211,16 +211,10 @@ async def test_without_the_mail_capability_there_is_no_such_method(jmap: Jmap) -
 
 
 @must
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"Disposition_Notification_To": ""},
-        {"Disposition_Notification_To": "nobody"},
-        {"Disposition_Notification_To": "Bob <bob@example.org>, nobody"},
-    ],
-)
-async def test_an_email_that_asks_for_none_is_not_found(jmap: Jmap, fields: dict[str, str]) -> None:
-    assert (await refused(jmap, {"forEmailId": await asked(jmap, **fields)}))["type"] == "notFound"
+async def test_an_email_that_asks_for_none_is_not_found(jmap: Jmap) -> None:
+    for field in ("", "nobody", "Bob <bob@example.org>, nobody"):
+        email = await asked(jmap, Disposition_Notification_To=field)
+        assert (await refused(jmap, {"forEmailId": email}))["type"] == "notFound", field
 
 
 @must
@@ -230,31 +224,30 @@ async def test_an_email_that_is_not_there_is_not_found(jmap: Jmap) -> None:
         assert (await refused(jmap, {"forEmailId": id}))["type"] == "notFound"
 
 
+WRONG: list[tuple[dict[str, Any], list[str]]] = [
+    ({"forEmailId": None}, ["forEmailId"]),
+    ({"disposition": None}, ["disposition"]),
+    ({"disposition": {**DISPOSITION, "type": "Displayed"}}, ["disposition"]),
+    ({"disposition": {**DISPOSITION, "modifiers": []}}, ["disposition"]),
+    ({"subject": "a\r\nBcc: eve@example.net"}, ["subject"]),
+    ({"subject": "a" * 1_000}, ["subject"]),
+    ({"textBody": 1, "includeOriginalMessage": "yes"}, ["textBody", "includeOriginalMessage"]),
+    ({"reportingUA": "a\nb"}, ["reportingUA"]),
+    ({"extensionFields": {"Final-Recipient": "x"}}, ["extensionFields"]),
+    ({"extensionFields": {"X-A": "b\r\nX-B: c"}}, ["extensionFields"]),
+    ({"finalRecipient": "x400; /S=a/"}, ["finalRecipient"]),
+    ({"finalRecipient": "nobody"}, ["finalRecipient"]),
+    ({"mdnGateway": "x", "error": ["y"], "more": 1}, ["error", "mdnGateway", "more"]),
+]
+
+
 @must
-@pytest.mark.parametrize(
-    ("given", "bad"),
-    [
-        ({"forEmailId": None}, ["forEmailId"]),
-        ({"disposition": None}, ["disposition"]),
-        ({"disposition": {**DISPOSITION, "type": "Displayed"}}, ["disposition"]),
-        ({"disposition": {**DISPOSITION, "modifiers": []}}, ["disposition"]),
-        ({"subject": "a\r\nBcc: eve@example.net"}, ["subject"]),
-        ({"subject": "a" * 1_000}, ["subject"]),
-        ({"textBody": 1, "includeOriginalMessage": "yes"}, ["textBody", "includeOriginalMessage"]),
-        ({"reportingUA": "a\nb"}, ["reportingUA"]),
-        ({"extensionFields": {"Final-Recipient": "x"}}, ["extensionFields"]),
-        ({"extensionFields": {"X-A": "b\r\nX-B: c"}}, ["extensionFields"]),
-        ({"finalRecipient": "x400; /S=a/"}, ["finalRecipient"]),
-        ({"finalRecipient": "nobody"}, ["finalRecipient"]),
-        ({"mdnGateway": "x", "error": ["y"], "more": 1}, ["error", "mdnGateway", "more"]),
-    ],
-)
-async def test_what_is_wrong_is_named(jmap: Jmap, given: dict[str, Any], bad: list[str]) -> None:
-    error = await refused(
-        jmap, {"forEmailId": await asked(jmap), **given}, onSuccessUpdateEmail={"#m0": MARK}
-    )
-    assert error["type"] == "invalidProperties"
-    assert sorted(error["properties"]) == sorted(bad)
+async def test_what_is_wrong_is_named(jmap: Jmap) -> None:
+    email = await asked(jmap)
+    for given, bad in WRONG:
+        error = await refused(jmap, {"forEmailId": email, **given}, onSuccessUpdateEmail={"#m0": MARK})
+        assert error["type"] == "invalidProperties", given
+        assert sorted(error["properties"]) == sorted(bad)
 
 
 @should
@@ -375,3 +368,20 @@ async def test_what_the_server_does_not_send(
             email = await asked(jmap, "x" * 900)
             mdn = {"forEmailId": email, "includeOriginalMessage": True}
             assert (await refused(jmap, mdn))["type"] == error
+
+
+@rfc("9007", "3.2")
+async def test_an_mdn_is_asked_for_with_a_header_field(jmap: Jmap) -> None:
+    created = await jmap.create(
+        "Email",
+        **{
+            "mailboxIds": {await jmap.mailbox("drafts"): True},
+            "keywords": {"$seen": True, "$draft": True},
+            "from": [{"name": "Joe Bloggs", "email": "joe@example.com"}],
+            "to": [{"name": "John", "email": "john@example.com"}],
+            "header:Disposition-Notification-To:asText": "joe@example.com",
+            "subject": "World domination",
+        },
+    )
+    assert (await send(jmap, {"forEmailId": created["id"]}))[0][1]["sent"]
+    assert [found.email for found in (await left(jmap))[0].recipients] == ["joe@example.com"]

@@ -26,7 +26,7 @@ MESSAGE = Table(
     live=("boxIds", "tags", "note"),
     cold=("headers", "origin"),
     texts=("subject", "body"),
-    blobs=("blobId",),
+    blobs=("blobId", "reports"),
     creations="Delivery",
 )
 BOX = Table("Box", scalars=("name",))

@@ -286,6 +286,19 @@ async def test_delete_takes_all_traces_away(store: Store) -> None:
     assert await ids(store, Text(("subject",), (("about",),))) == ["b", "a"]
 
 
+async def test_a_list_of_blobs_keeps_each_of_them(store: Store) -> None:
+    async with store.write("A") as tx:
+        await tx.put("Message", message("a", reports=["B1", "B2", "B1"]))
+        await tx.put("Message", message("b", reports=["B2"], blobId="B2"))
+        assert await tx.owns_blob(["B1", "B2", "B3"]) == {"B1", "B2"}
+    async with store.write("A") as tx:
+        await tx.update("Message", "a", {"reports": ["B3"]})
+    assert await store.referenced_blobs(["Ba", "B1", "B2", "B3"]) == {"Ba", "B2", "B3"}
+    async with store.write("A") as tx:
+        await tx.delete("Message", "b")
+    assert await store.referenced_blobs(["Ba", "B1", "B2", "B3"]) == {"Ba", "B3"}
+
+
 async def test_update_and_delete_need_the_record(store: Store) -> None:
     await put(store, message("a"))
     async with store.write("A") as tx:

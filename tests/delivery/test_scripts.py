@@ -82,7 +82,8 @@ async def test_a_script_decides_where_a_message_goes(world: World, case: str) ->
     assert await world.outcome() == expected
 
 
-async def test_an_edited_message_is_stored_as_the_script_left_it(world: World) -> None:
+async def test_an_edited_message_is_stored_as_the_script_left_it(every: World) -> None:
+    world = every
     await world.script(
         _REQUIRE + 'fileinto "Archive"; addheader "X-Filed" "yes"; deleteheader "Subject"; keep;'
     )
@@ -90,7 +91,9 @@ async def test_an_edited_message_is_stored_as_the_script_left_it(world: World) -
     by_subject = {email["subject"]: email for email in await world.emails()}
     assert set(by_subject) == {"Lunch on Friday", None}
     edited = await world.app.blobs.get(by_subject[None]["blobId"])
-    assert edited is not None and b"X-Filed: yes\r\n" in edited and edited.endswith(b"Shall we meet?\r\n")
+    assert edited is not None
+    assert b"X-Filed: yes\r\n" in edited
+    assert edited.endswith(b"Shall we meet?\r\n")
     assert by_subject[None]["size"] == len(edited)
 
 
@@ -180,7 +183,8 @@ async def test_who_cannot_be_told_of_a_rejection_is_delivered(world: World) -> N
     assert await world.outcome() == ["Inbox"]
 
 
-async def test_a_duplicate_is_known_until_it_expires(world: World) -> None:
+async def test_a_duplicate_is_known_until_it_expires(every: World) -> None:
+    world = every
     await world.script(_REQUIRE + 'if duplicate :seconds 3600 { fileinto "Trash"; }')
     for minutes, expected in (
         (0, ["Inbox"]),
@@ -193,9 +197,10 @@ async def test_a_duplicate_is_known_until_it_expires(world: World) -> None:
 
 
 async def test_a_duplicate_that_came_while_the_script_ran_is_one(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    every: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other copy is stored between the decision and the transaction."""
+    world = every
     await world.script(_REQUIRE + "if duplicate { discard; }")
     carry_out = world.inbound._carry_out
     rounds = []
@@ -218,7 +223,8 @@ async def test_a_duplicate_that_came_while_the_script_ran_is_one(
     assert await world.stored() == ["Inbox"]
 
 
-async def test_scripts_include_one_another(world: World) -> None:
+async def test_scripts_include_one_another(every: World) -> None:
+    world = every
     await world.script('require ["include"]; include "second";')
     await world.script('require ["include"]; include "third";', name="second", is_active=False)
     await world.script('require ["fileinto"]; fileinto "Archive";', name="third", is_active=False)
@@ -236,7 +242,8 @@ async def test_scripts_that_include_themselves_end(world: World) -> None:
     assert await world.stored() == ["Inbox"]
 
 
-async def test_another_script_counts_for_the_next_message(world: World) -> None:
+async def test_another_script_counts_for_the_next_message(every: World) -> None:
+    world = every
     await world.deliver()
     await world.script("discard;")
     await world.deliver()
@@ -276,8 +283,9 @@ async def test_a_bomb_is_bounded(world: World) -> None:
 
 
 async def test_a_mailbox_that_goes_while_the_script_runs_is_the_inbox(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    every: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    world = every
     box = await world.mailbox("Work")
     await world.script(_REQUIRE + 'if mailboxexists "Work" { fileinto "Work"; } else { discard; }')
     plan = world.inbound._decisions.plan

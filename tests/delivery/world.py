@@ -135,7 +135,8 @@ class World:
         found = []
         for departure in departures:
             data = await self.app.blobs.get(departure.blob_id)
-            assert data is not None and len(data) == departure.size
+            assert data is not None
+            assert len(data) == departure.size
             found.append(Sent(departure, data))
         return found
 
@@ -154,10 +155,8 @@ def _path(mailboxes: dict[str, Any], id: str | None) -> str:
 
 
 @asynccontextmanager
-async def opened(url: str, directory: Path) -> AsyncIterator[World]:
-    config = Config(
-        data_dir=directory, storage=Storage(url=url), blobs=Blobs(url="memory"), hostname="mx.example.com"
-    )
+async def opened(storage: Storage, directory: Path) -> AsyncIterator[World]:
+    config = Config(data_dir=directory, storage=storage, blobs=Blobs(url="memory"), hostname="mx.example.com")
     async with open_app(config, types=()) as app:
         alice = await app.add_account(ALICE, None)
         bob = await app.add_account(BOB, None)

@@ -78,12 +78,17 @@ class BadDefault(Object):
 
 class BadBlob(Object):
     id: ServerSet[Id]
-    blobs: BlobRef[list[str]] = []
+    blobs: BlobRef[dict[str, str]] = {}
 
 
 class Unfilled(Object):
     id: ServerSet[Id]
     secret: Internal[str]
+
+
+class Only(Object):
+    id: ServerSet[Id]
+    note: str = ""
 
 
 class Misspelt(Hooks):
@@ -113,6 +118,12 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "default": ({"shape": BadDefault}, "default of count"),
     "blob": ({"shape": BadBlob}, "blobs is marked BlobRef"),
     "internal": ({"shape": Unfilled}, "secret is Internal"),
+    "singleton": ({"shape": Only, "is_singleton": True}, "no methods but get and set"),
+    "required of a singleton": ({"methods": ("get", "set"), "is_singleton": True}, "name: each property"),
+    "shown of a singleton": (
+        {"shape": Only, "methods": ("get", "set"), "is_singleton": True, "shown": nothing},
+        "shown is not for a singleton",
+    ),
     "verb": ({"methods": ("get", "put")}, "methods has put"),
     "queryChanges": ({"methods": ("get", "changes", "queryChanges")}, "queryChanges needs query"),
     "copy": ({"methods": ("get", "copy")}, "copy needs set"),

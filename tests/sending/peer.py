@@ -12,11 +12,13 @@ Slow. No rule: as a good server would. ``smtp.rules`` may be changed at any time
 
 import asyncio
 import base64
+import errno
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any
 from urllib.parse import quote
 
 EXTENSIONS = ("PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "SIZE 50000000")
@@ -114,6 +116,7 @@ class Peer:
     users: Mapping[str, str]
     extensions: Sequence[str]
     greeting: str
+    login: str
     port: int = 0
     messages: list[Message] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
@@ -242,7 +245,7 @@ class Dialogue:
         if self.peer.tls is not None and not self.message.is_encrypted:
             lines.append("STARTTLS")
         if self.peer.users:
-            lines.append("AUTH PLAIN LOGIN")
+            lines.append(self.peer.login)
         return "\r\n".join(
             f"250{' ' if last else '-'}{line}" for line, last in ((it, it is lines[-1]) for it in lines)
         )
@@ -355,9 +358,10 @@ async def peer(
     users: Mapping[str, str] | None = None,
     extensions: Sequence[str] = EXTENSIONS,
     greeting: str = "220 peer.example ESMTP",
+    login: str = "AUTH PLAIN LOGIN",
 ) -> AsyncIterator[Peer]:
     """``tls``: STARTTLS is offered, or, ``is_implicit``, spoken at once. ``users``: passwords; AUTH is offered."""
-    it = Peer(host, list(rules), tls, is_implicit, users or {}, extensions, greeting)
+    it = Peer(host, list(rules), tls, is_implicit, users or {}, extensions, greeting, login)
     tasks: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -374,3 +378,22 @@ async def peer(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def neighbours(count: int, **options: Any) -> AsyncIterator[list[Peer]]:
+    """Peers on 127.0.0.1, 127.0.0.2, ... and one port, as hosts that DNS names; the port may be taken on some."""
+    for attempts_left in reversed(range(20)):
+        async with AsyncExitStack() as stack:
+            first = await stack.enter_async_context(peer(**options))
+            rest = []
+            try:
+                for number in range(2, count + 1):
+                    host = f"127.0.0.{number}"
+                    rest.append(await stack.enter_async_context(peer(host=host, port=first.port, **options)))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or not attempts_left:
+                    raise
+                continue
+            yield [first, *rest]
+            return

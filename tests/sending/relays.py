@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from veredus.ports import Address, Parcel
+from sending.dns_server import DnsServer
+from sending.peer import Peer
+from veredus.ports import Address, Fate, Parcel, Unreachable
 from veredus.relay.opening import Options
 from veredus.relay.session import Timeouts
 from veredus.relay.smtp import SmtpRelay
@@ -40,3 +42,12 @@ async def relaying(
     finally:
         await relay.close()
         await resolver.close()
+
+
+async def fate(dns: DnsServer, smtp: Peer, **options: object) -> Fate | str:
+    """Of one message to ann@example.org by MX: what became of it, or why the domain was not reached."""
+    async with relaying("mx", [dns.address], port=smtp.port, **options) as relay:
+        try:
+            return (await relay.send("example.org", parcel()))["ann@example.org"]
+        except Unreachable as unreachable:
+            return f"final: {unreachable}" if unreachable.is_final else str(unreachable)

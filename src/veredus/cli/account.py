@@ -8,12 +8,14 @@ from veredus.cli import alias, secret
 from veredus.cli.common import EXIT_USAGE, Failure, Json, write_json
 from veredus.cli.opened import confirm, with_app
 from veredus.cli.secret import PasswordFile, PasswordStdin
+from veredus.cli.undelete import undelete
 
 if TYPE_CHECKING:
     from veredus.app import App
 
 app = typer.Typer(help="Users, their accounts, addresses, grants and quotas.", no_args_is_help=True)
 app.add_typer(alias.app, name="alias")
+app.command("undelete")(undelete)
 
 User = Annotated[str, typer.Argument(help="The address the user logs in with.", metavar="USER")]
 

@@ -1,13 +1,10 @@
 """From the rules of an account to what is done with a message: nothing here is inside a transaction."""
 
 import asyncio
-import re
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final
 
 import structlog
-from msgspec import Struct
 
 from veredus.delivery import memory, refusal
 from veredus.delivery.answer import (
@@ -19,28 +16,24 @@ from veredus.delivery.answer import (
     may_answer,
     with_addresses,
 )
+from veredus.delivery.case import Case
 from veredus.delivery.compose import is_address
 from veredus.delivery.notify import MOST as MOST_NOTIFICATIONS
 from veredus.delivery.notify import Notification
 from veredus.delivery.plan import Arrival, Copy, Leaving, Once, Plan
-from veredus.delivery.questions import Questions
 from veredus.delivery.rules import RuleBook, Rules
+from veredus.delivery.running import outcome_of
 from veredus.delivery.terms import Terms
 from veredus.formats.mime import message as messages
 from veredus.formats.mime.fields import without_fields
-from veredus.formats.mime.header import Header
-from veredus.formats.mime.message import Message
 from veredus.formats.sieve import (
-    Environment,
     FileInto,
     Keep,
     Notify,
     Outcome,
     Redirect,
     Reject,
-    Script,
     Vacation,
-    run,
 )
 from veredus.formats.sieve.mailto import mailto
 from veredus.mail.email.admit import Admission, Prepared
@@ -54,37 +47,9 @@ from veredus.wire.types import Id
 
 log = structlog.get_logger()
 
-# Each round answers what the one before has asked: scripts within scripts, mailboxes, ids.
-_ROUNDS: Final = 10
 _INLINE: Final = 64 * 1024
 _FLAGS: Final = {r"\seen": "$seen", r"\flagged": "$flagged", r"\answered": "$answered", r"\draft": "$draft"}
-_LINE = re.compile(r"\bline (\d+)")
 _KEEP: Final = Outcome((Keep(),))
-
-
-class Case(Struct):
-    """One message for one account, at the address ``recipient``."""
-
-    account: Id
-    arrival: Arrival
-    recipient: str
-    own: Own
-    message: Message
-    now: datetime
-    new_keys: frozenset[str] = frozenset()
-
-    @property
-    def sender(self) -> str:
-        return self.arrival.envelope.sender
-
-    @property
-    def headers(self) -> Sequence[Header]:
-        return self.message.headers
-
-    @property
-    def own_address(self) -> str:
-        """From which the account answers."""
-        return addressed(self.headers, self.own) or self.recipient
 
 
 class Decisions:
@@ -113,7 +78,7 @@ class Decisions:
         if rules.script is not None:
             script = await self._book.script(account, rules.script)
             if script is not None:
-                outcome = await self._run(case, script)
+                outcome = await outcome_of(case, script, self._store, self._book, self._terms)
         return await self._plan_of(case, outcome, rules)
 
     async def _case(self, account: Id, arrival: Arrival, recipient: str) -> Case:
@@ -124,53 +89,6 @@ class Decisions:
         else:
             message = messages.parse(arrival.data)
         return Case(account, arrival, recipient, own, message, self._clock.now())
-
-    async def _run(self, case: Case, script: Script) -> Outcome:
-        questions = Questions()
-        environment = self._environment(case, questions)
-        outcome = await self._round(case, script, environment)
-        for _ in range(_ROUNDS):
-            if not questions.are_open:
-                break
-            await questions.look_up(self._store, self._book, case.account, self._clock)
-            outcome = await self._round(case, script, environment)
-        case.new_keys = questions.new_keys
-        if outcome.error is not None:
-            # The sentence may quote the message; the line does not.
-            found = _LINE.search(outcome.error)
-            line = int(found[1]) if found else None
-            log.warning("script failed", account=case.account, line=line, steps=outcome.steps)
-        return outcome
-
-    async def _round(self, case: Case, script: Script, environment: Environment) -> Outcome:
-        if len(case.arrival.data) > _INLINE:
-            return await asyncio.to_thread(run, script, case.message, environment)
-        return run(script, case.message, environment)
-
-    def _environment(self, case: Case, questions: Questions) -> Environment:
-        envelope, hostname = case.arrival.envelope, self._terms.hostname
-        items = {
-            "domain": hostname.partition(".")[2] or hostname,
-            "host": hostname,
-            "location": "MDA",
-            "name": "Veredus",
-            "phase": "during",
-            "remote-host": envelope.helo,
-            "remote-ip": envelope.client,
-        }
-        return Environment(
-            sender=case.sender,
-            recipient=case.recipient,
-            now=case.now,
-            mailboxes=questions,
-            include=questions.include,
-            is_duplicate=questions.is_duplicate,
-            items=items,
-            subaddress_separator=self._terms.separator,
-            own_addresses=[*case.own.addresses, case.own_address],
-            max_steps=self._terms.max_steps,
-            max_redirects=self._terms.max_redirects,
-        )
 
     # ------------------------------------------------------------ from actions to a plan
 

@@ -5,11 +5,11 @@ runs again. Mostly it asks nothing.
 """
 
 from veredus.delivery import memory
+from veredus.delivery.case import Case
 from veredus.delivery.places import Places
 from veredus.delivery.rules import RuleBook
 from veredus.formats.sieve import Location, Script
-from veredus.ports import Clock, Store
-from veredus.wire.types import Id
+from veredus.ports import Store
 
 
 class Questions:
@@ -62,12 +62,12 @@ class Questions:
         """Those of which the script was told that they are new."""
         return frozenset(key for key, is_known in self.keys.items() if not is_known)
 
-    async def look_up(self, store: Store, book: RuleBook, account: Id, clock: Clock) -> None:
+    async def look_up(self, store: Store, book: RuleBook, case: Case) -> None:
         """Answer what is open."""
-        self.scripts.update(await book.named(account, self._new_scripts))
+        self.scripts.update(await book.named(case.account, self._new_scripts))
         if self._new_keys or self._asks_places:
-            async with store.read(account) as snapshot:
-                known = await memory.seen(snapshot, self._new_keys, clock.now())
+            async with store.read(case.account) as snapshot:
+                known = await memory.seen(snapshot, self._new_keys, case.now)
                 self.keys.update({key: key in known for key in self._new_keys})
                 if self._asks_places:
                     self.places = await Places.of(snapshot)

@@ -109,6 +109,10 @@ class RuleBook:
             _, (_, gone) = self._scripts.popitem(last=False)
             self._octets -= gone
 
+    def size_of(self, script: Script) -> int:
+        """Octets of its text; 0 where that is not known any more."""
+        return next((size for known, size in reversed(self._scripts.values()) if known is script), 0)
+
     async def named(self, account: Id, names: Iterable[str]) -> dict[str, Script | None]:
         """Scripts to be included (RFC 6609 §3.1), by name."""
         found: dict[str, Script | None] = {}

@@ -68,12 +68,13 @@ _EMAIL: Final = (
 _ADDRESS = re.compile(_EMAIL)
 # An address that a line begins with, or that stands where a system names whom it failed for.
 _NAMED = re.compile(
-    rf"""^[ \t>*+-]*(?:(?:recipient|rcpt|user|address|original-recipient|final-recipient)?[ \t]*[:;=][ \t]*)?
-    (?:rfc822;[ \t]*)?[<"'(]*(?P<first>{_EMAIL})[>"')]*[ \t]*(?:$|[:;,.(-]|on[ ]|\.\.\.)
-    |rcpt[ ]to:[ ]*<?(?P<rcpt>{_EMAIL})
+    rf"""^[ \t>*+-]*+
+    (?:(?:recipient|rcpt|user|address|original-recipient|final-recipient)?[ \t]*+[:;=][ \t]*+)?
+    (?:rfc822;[ \t]*+)?[<"'(]*+(?P<first>{_EMAIL})[>"')]*+[ \t]*+(?:$|[:;,.(-]|on[ ]|\.\.\.)
+    |rcpt[ ]to:[ ]*+<?(?P<rcpt>{_EMAIL})
     |\b[45]\d\d[ -](?:[45]\.\d+\.\d+[ ])?<?(?P<reply>{_EMAIL})>?\.\.\.
     |\b(?:user|recipient|address|mailbox|account|unknown|failed[ ]for|delivered[ ]to|deliver[ ]to
-       |delivery[ ]to|message[ ]to|mail[ ]to|invalid)(?![\w-])[ \t:]*[<"'(]*(?P<word>{_EMAIL})
+       |delivery[ ]to|message[ ]to|mail[ ]to|invalid)(?![\w-])[ \t:]*+[<"'(]*+(?P<word>{_EMAIL})
     """,
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
@@ -93,7 +94,7 @@ _REPLY = re.compile(r"(?<![\d.])([45])[0-5]\d[ -](?!\d\d\b)")
 
 # Where the message itself begins: a line that says so, or fields of a header one after the other.
 _RETURNED = re.compile(
-    r"""^[ \t>*=_-]*(?:(?:this[ ]is[ ]a[ ]copy[ ]of|below[ ]this[ ]line[ ]is|original[ ]message
+    r"""^[ \t>*=_-]*+(?:(?:this[ ]is[ ]a[ ]copy[ ]of|below[ ]this[ ]line[ ]is|original[ ]message
       |unsent[ ]message|(?:the[ ])?(?:headers?|text|body)[ ](?:of|from)[ ](?:the|your)
       |returned[ ]message|undelivered[ ]message
       |message[ ]headers?|the[ ]original[ ]message[ ]headers|your[ ](?:original[ ])?message[ ]follows

@@ -47,7 +47,7 @@ _RETURNED_TYPES: Final = frozenset(
     {"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"}
 )
 # A report says little; what is longer is cut.
-_MAX_STATUS: Final = 1024 * 1024
+_MAX_STATUS: Final = 256 * 1024
 _MAX_RECIPIENTS: Final = 1_000
 _MAX_TEXT: Final = 64 * 1024
 _MAX_HEADER: Final = 64 * 1024

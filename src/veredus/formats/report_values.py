@@ -53,6 +53,11 @@ class Mdn(Struct, frozen=True, kw_only=True):
     errors: tuple[str, ...] = ()
     extension_fields: Mapping[str, str] = {}
 
+    @property
+    def final_address(self) -> str:
+        """The final recipient without the type before it."""
+        return self.final_recipient.partition(";")[2].strip() or self.final_recipient
+
 
 class Report(Struct, frozen=True, kw_only=True):
     """A report that came in.

@@ -19,7 +19,16 @@ from cryptography.x509.verification import (
 
 _FOR_MAIL = {ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 # What reading a certificate of a stranger may raise; warnings, where they are made errors.
-UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, UserWarning)
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    UserWarning,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 def _may_issue(policy: Policy, certificate: x509.Certificate, extension: x509.BasicConstraints) -> None:

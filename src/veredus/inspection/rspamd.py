@@ -55,8 +55,9 @@ class Rspamd:
             raise Unanswered(f"its answer makes no sense ({type(error).__name__})") from error
 
     def _fields(self, envelope: Envelope) -> list[tuple[str, str]]:
-        found = [("From", envelope.sender), ("Helo", envelope.helo), ("IP", envelope.client)]
-        found += [("Rcpt", recipient) for recipient in envelope.recipients]
+        found = [("From", envelope.sender), *(("Rcpt", recipient) for recipient in envelope.recipients)]
+        if "LMTP" not in envelope.protocol:  # else it is our own MTA's, which Rspamd would trust
+            found += [("Helo", envelope.helo), ("IP", envelope.client)]
         clean = [(name, re.sub(r"[\x00-\x1f\x7f]", "?", value)) for name, value in found if value]
         return [*self._always.items(), ("Content-Type", "application/octet-stream"), *clean]
 

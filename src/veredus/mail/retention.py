@@ -100,7 +100,7 @@ class Retention:
                     await tx.delete(FOUND.name, id)
 
     async def _forget(self, account: Id, lease: Lease, now: datetime) -> int:
-        """End the DestroyedEmails whose time is over, or that take more room than all the account's mail may."""
+        """End the DestroyedEmails whose time is over, or that take more room than the account's mail may."""
         forgotten = 0
         while True:
             async with self._store.read(account) as snapshot:

@@ -121,7 +121,7 @@ class Undelete:
                 if id not in records:
                     raise SetError.not_found()
                 email = {**one.email, "id": new_id("e")}
-                email["mailboxIds"] = mailboxes or await _places(tx, records[id])
+                email["mailboxIds"] = await _places(tx, records[id]) if mailboxes is None else dict(mailboxes)
                 await self._admission.admit(tx, email)
             except SetError as error:
                 outcome.failed[id] = error

@@ -80,19 +80,23 @@ def _named(record: TlsaRecord, chain: Sequence[x509.Certificate]) -> list[x509.C
 
 
 def _leads_to(anchor: x509.Certificate, chain: Sequence[x509.Certificate], host: str) -> bool:
-    """Whether the authority vouches for this name now. What else a public authority must put into its
-    certificates, private ones need not.
+    """Whether the authority vouches for this name now.
+
+    What the web demands of certificates besides (key identifiers, uses), private authorities leave out.
     """
-    names = ExtensionPolicy.permit_all().require_present(
-        x509.SubjectAlternativeName, Criticality.AGNOSTIC, None
-    )
     policy = (
         PolicyBuilder()
         .store(Store([anchor]))
-        .extension_policies(ca_policy=ExtensionPolicy.permit_all(), ee_policy=names)
+        .extension_policies(
+            ca_policy=_only(x509.BasicConstraints), ee_policy=_only(x509.SubjectAlternativeName)
+        )
     )
     try:
         policy.build_server_verifier(x509.DNSName(host)).verify(chain[0], list(chain[1:]))
     except (VerificationError, ValueError):
         return False
     return True
+
+
+def _only(extension: type[x509.ExtensionType]) -> ExtensionPolicy:
+    return ExtensionPolicy.permit_all().require_present(extension, Criticality.AGNOSTIC, None)

@@ -105,7 +105,10 @@ class Policies:
                         return policy
                     why = "no policy"
         except (ClientError, TimeoutError, OSError, ValueError) as error:
-            why = reason(error)
+            # aiohttp wraps what the network and TLS say.
+            why = reason(
+                getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+            )
         log.info("MTA-STS policy cannot be had", domain=domain, reason=why)
         return None
 

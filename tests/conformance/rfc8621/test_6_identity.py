@@ -52,7 +52,7 @@ async def test_who_may_only_read_sees_it_too(sender: Jmap, reader: Jmap) -> None
 @must
 async def test_identities_are_created_changed_and_destroyed(sender: Jmap) -> None:
     since = await sender.state("Identity")
-    wanted = {
+    wanted: dict[str, Any] = {
         "name": "Alice at home",
         "email": "Alice+Home@example.com",
         "replyTo": [{"name": None, "email": "joe@example.org"}, {"email": "joe@bücher.example"}],

@@ -9,7 +9,7 @@ import pytest
 from jmap import Jmap, message
 from veredus.mail import outbox
 from veredus.mail.submission import status
-from veredus.mail.submission.status import DeliveryStatus
+from veredus.mail.submission.shape import DeliveryStatus
 from veredus.wire.dates import utc_date
 
 rfc, must, should = pytest.mark.rfc, pytest.mark.must, pytest.mark.should

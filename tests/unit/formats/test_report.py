@@ -1,5 +1,6 @@
 """Reports written and read again: delivery status (RFC 3464, RFC 6533) and MDN (RFC 8098) notifications."""
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -237,6 +238,7 @@ def test_what_is_written_of_disposition_is_read_again(mdn: Mdn) -> None:
     report = parse_report(parse(write_mdn(replace(NOTIFICATION, mdn=mdn), None)))
     assert report is not None
     assert report.mdn == mdn
+    assert f"rfc822; {report.mdn.final_address}" == mdn.final_recipient
     assert (report.kind, report.message_id, report.text) == (
         "mdn",
         mdn.original_message_id,
@@ -306,3 +308,15 @@ def test_one_that_failed_in_any_block_has_failed() -> None:
     report = parse_report(parse(start + blocks + b"--x--\n"))
     assert report is not None
     assert [(found.action, found.status) for found in report.recipients] == [("failed", "4.4.7")]
+
+
+@pytest.mark.parametrize(
+    "run", [b" ", b"\n ", b"a", b"a@b.", b"<", b"(", b"user ", b"&lt;", b"Received: x\n y\n"]
+)
+def test_a_long_run_of_anything_takes_no_long_time(run: bytes) -> None:
+    start = time.monotonic()
+    fields = b"From: MAILER-DAEMON\nSubject: failure notice\n"
+    for kind in (b"text/plain", b"text/html"):
+        parse_report(parse(fields + b"Content-Type: %b\n\n" % kind + run * (200_000 // len(run))))
+    # It is a tenth of a second; what is quadratic takes ten.
+    assert time.monotonic() - start < 5

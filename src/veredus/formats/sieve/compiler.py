@@ -27,7 +27,7 @@ class Compiler:
         self.limits = limits
         self.catalogue = catalogue
         self.required: set[str] = set()
-        self.loops = 0  # foreverypart around what is compiled now
+        self.loops: list[Arguments] = []  # the commands with blocks around what is compiled now
 
     def script(self) -> Script:
         nodes = parse(self.source, self.limits)
@@ -93,9 +93,9 @@ class Compiler:
         args = bind(self, node, spec)
         self._bind_tests(args, node, spec)
         if spec.has_block:
-            self.loops += 1
+            self.loops.append(args)
             args.block = self._body(node)
-            self.loops -= 1
+            self.loops.pop()
         elif node.block is not None:
             raise self.source.error(f"{node.name} takes no block", node.offset)
         return cast("Command", spec.build(args))

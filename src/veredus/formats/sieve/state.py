@@ -57,6 +57,7 @@ class Run:
         self.shared: dict[str, str] = {}
         self.scopes: list[Scope] = []  # of the scripts that wait for an included one
         self.included: set[tuple[str, str]] = set()
+        self.breaking: str | None = None  # the name of the loop that Flow.BREAK ends; None: the innermost
         self.parts: list[Part] = []  # the MIME part that each foreverypart is at, innermost last
         self.added_headers = 0  # octets
         self.answered = False  # vacation was used

@@ -3,7 +3,7 @@
 from veredus.formats.sieve.address_parts import ADDRESS_PART, addresses_of
 from veredus.formats.sieve.addresses import address_in
 from veredus.formats.sieve.errors import RunError
-from veredus.formats.sieve.fields import FIELDS, field_names, text_source
+from veredus.formats.sieve.fields import FIELDS, MIME, MIME_OPTIONS, field_names, text_source
 from veredus.formats.sieve.flags import flags_of
 from veredus.formats.sieve.matching import MATCH_TYPE, MATCHING, matcher
 from veredus.formats.sieve.outcome import Discard, Keep, Redirect
@@ -131,9 +131,11 @@ BASE = Extension(
         Spec("not", _not, tests="one"),
         Spec("allof", _allof, tests="many"),
         Spec("anyof", _anyof, tests="many"),
-        Spec("header", _header, (Kind.STRINGS, Kind.STRINGS), traits=(MATCHING, FIELDS)),
-        Spec("address", _address, (Kind.STRINGS, Kind.STRINGS), traits=(MATCHING, ADDRESS_PART, FIELDS)),
-        Spec("exists", _exists, (Kind.STRINGS,)),
+        Spec("header", _header, (Kind.STRINGS, Kind.STRINGS), traits=(MATCHING, FIELDS, MIME, MIME_OPTIONS)),
+        Spec(
+            "address", _address, (Kind.STRINGS, Kind.STRINGS), traits=(MATCHING, ADDRESS_PART, FIELDS, MIME)
+        ),
+        Spec("exists", _exists, (Kind.STRINGS,), traits=(MIME,)),
         Spec("size", _size, (Kind.NUMBER,), tags=(Tag("over", group="size"), Tag("under", group="size"))),
     ),
     tags={

@@ -50,7 +50,7 @@ def _texts(run: Run) -> list[str]:
     found = []
     for part in run.message.root.walk():
         if part.type == "text/html":
-            found.append(_seen(run, part))
+            found.append(seen_text(run, part))
         elif part.type.startswith("text/"):
             found.append(part_text(run, part))
     return found
@@ -67,7 +67,8 @@ def part_text(run: Run, part: Part) -> str:
     return found
 
 
-def _seen(run: Run, part: Part) -> str:
+def seen_text(run: Run, part: Part) -> str:
+    """What a reader sees of an HTML part."""
     key = (part.start, -1)
     if key not in run.texts:
         html = part_text(run, part)

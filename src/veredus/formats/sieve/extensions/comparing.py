@@ -3,7 +3,7 @@
 """
 
 from veredus.formats.sieve.address_parts import ADDRESS_PART, part_of
-from veredus.formats.sieve.extensions.variables import REGEX_MODIFIER
+from veredus.formats.sieve.extensions.variables import MODIFIERS, REGEX_MODIFIER
 from veredus.formats.sieve.fields import FIELDS
 from veredus.formats.sieve.matching import MATCH_TYPE, MATCHING, matcher
 from veredus.formats.sieve.signature import Arguments, Extension, Kind, Spec, Tag
@@ -35,7 +35,7 @@ RELATIONAL = Extension(
     ("relational",),
     tags={MATCHING: (Tag("value", Kind.STRING, MATCH_TYPE), Tag("count", Kind.STRING, MATCH_TYPE))},
 )
-REGEX = Extension(("regex",), tags={MATCHING: (Tag("regex", group=MATCH_TYPE),), "modifiers": REGEX_MODIFIER})
+REGEX = Extension(("regex",), tags={MATCHING: (Tag("regex", group=MATCH_TYPE),), MODIFIERS: REGEX_MODIFIER})
 SUBADDRESS = Extension(
     ("subaddress",), tags={ADDRESS_PART: (Tag("user", group=ADDRESS_PART), Tag("detail", group=ADDRESS_PART))}
 )

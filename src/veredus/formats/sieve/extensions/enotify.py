@@ -2,7 +2,7 @@
 
 from veredus.formats.sieve.addresses import address_in
 from veredus.formats.sieve.errors import RunError
-from veredus.formats.sieve.extensions.variables import URL_MODIFIER
+from veredus.formats.sieve.extensions.variables import MODIFIERS, URL_MODIFIER
 from veredus.formats.sieve.mailto import mailto
 from veredus.formats.sieve.matching import MATCHING, matcher
 from veredus.formats.sieve.outcome import Notify
@@ -100,5 +100,5 @@ ENOTIFY = Extension(
             traits=(MATCHING,),
         ),
     ),
-    tags={"modifiers": URL_MODIFIER},
+    tags={MODIFIERS: URL_MODIFIER},
 )

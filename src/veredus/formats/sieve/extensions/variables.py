@@ -7,6 +7,9 @@ from veredus.formats.sieve.matching import MATCHING, matcher
 from veredus.formats.sieve.signature import Arguments, Extension, Kind, Spec, Tag
 from veredus.formats.sieve.state import Command, Run, Test
 
+# The trait of commands that set a variable.
+MODIFIERS = "modifiers"
+
 _NAME = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)
 _WILDCARD = re.compile(r"[*?\\]")
 _SPECIAL = re.compile(r"[\\^$.\[\]|()?*+{}]")
@@ -113,11 +116,11 @@ VARIABLES = Extension(
             "set",
             _set,
             (Kind.STRING, Kind.STRING),
-            tags=_modifiers("lower", "upper", "lowerfirst", "upperfirst", "quotewildcard", "length"),
-            traits=("modifiers",),
+            traits=(MODIFIERS,),
         ),
     ),
     tests=(Spec("string", _string, (Kind.STRINGS, Kind.STRINGS), traits=(MATCHING,)),),
+    tags={MODIFIERS: _modifiers("lower", "upper", "lowerfirst", "upperfirst", "quotewildcard", "length")},
 )
 REGEX_MODIFIER = _modifiers("quoteregex")
 URL_MODIFIER = _modifiers("encodeurl")
