@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from cli.running import Runner
 
 
@@ -49,13 +47,16 @@ def test_no_command_shows_a_private_key(run: Runner, tmp_path: Path) -> None:
     assert '"key"' not in told
 
 
-@pytest.mark.parametrize(
-    "words", [("add", "localhost"), ("add", "a b"), ("rotate", "example.org"), ("rm", "x.example", "--yes")]
-)
-def test_what_cannot_be_done_is_one_line(words: tuple[str, ...], run: Runner) -> None:
+def test_what_cannot_be_done_is_one_line(run: Runner) -> None:
     run("domain", "add", "example.com")
-    failed = run("domain", *words)
-    assert failed.code == 1
-    assert failed.err.startswith("veredus: ")
-    assert failed.err.count("\n") == 1
+    for words in (
+        ("add", "localhost"),
+        ("add", "a b"),
+        ("rotate", "example.org"),
+        ("rm", "x.example", "--yes"),
+    ):
+        failed = run("domain", *words)
+        assert failed.code == 1
+        assert failed.err.startswith("veredus: ")
+        assert failed.err.count("\n") == 1
     assert run("domain", "add", "example.com").err == "veredus: example.com is there already\n"

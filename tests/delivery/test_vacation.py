@@ -8,6 +8,7 @@ import pytest
 from delivery.world import ALICE, BOB, MESSAGE, SENDER, Sent, World
 from veredus.conditions import EVERYTHING
 from veredus.delivery import memory
+from veredus.delivery.tables import REMEMBERED
 from veredus.formats.mime import message as messages
 from veredus.formats.mime.encoded_word import as_text
 
@@ -241,7 +242,7 @@ async def test_what_is_remembered_goes_when_it_expires(every: World, monkeypatch
 
     async def count() -> int:
         async with world.app.store.read(world.alice) as snapshot:
-            return await snapshot.count(memory.TYPE, EVERYTHING)
+            return await snapshot.count(REMEMBERED, EVERYTHING)
 
     for number in range(8):
         await world.deliver(MESSAGE.replace("<m1@", f"<m{number}@"))

@@ -17,12 +17,12 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), 
 CAPABILITY = "https://example.com/jmap/bookmarks"
 
 
-def run(blocks: list[str]) -> DataType:
-    """The BOOKMARK that these blocks make."""
+def run(blocks: list[str], name: str = "BOOKMARK") -> DataType:
+    """The BOOKMARK, or another type, that these blocks make."""
     module = types.ModuleType("tutorial")
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), module.__dict__)  # the page is ours
-    found: DataType = module.__dict__["BOOKMARK"]
+    found: DataType = module.__dict__[name]
     return found
 
 
@@ -54,6 +54,16 @@ async def test_the_smallest_one_has_all_six_methods(tmp_path: Path) -> None:
         assert (await user.error("Bookmark/copy", fromAccountId="x", create={}))[
             "type"
         ] == "fromAccountNotFound"
+
+
+async def test_a_singleton_is_there_from_the_beginning(tmp_path: Path) -> None:
+    async with todo_server("memory", tmp_path, run(BLOCKS, "SETTINGS")) as app:
+        user = Jmap(app, "alice@example.com", await app.add_account("alice@example.com", None))
+        user.using.append(CAPABILITY)
+        assert await user.get("BookmarkSettings", "singleton") == {"id": "singleton", "sortedBy": "title"}
+        await user.update("BookmarkSettings", "singleton", sortedBy="visits")
+        assert (await user.get("BookmarkSettings", "singleton"))["sortedBy"] == "visits"
+        assert (await user.refused("BookmarkSettings", "create", {}))["type"] == "singleton"
 
 
 async def test_hooks_fill_in_and_refuse(user: Jmap) -> None:

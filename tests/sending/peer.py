@@ -6,7 +6,7 @@
 
 A rule is asked at each moment: "connect", a command ("EHLO", "MAIL", "RCPT", "DATA", ...), "text" (the first
 octets of a message are there) and "end" (its last ones are, and no reply is). The first that fits decides: a str is
-a reply (of several lines, with their own codes), bytes are sent as they are, and there are HANG, DROP, CLOSE, Last and
+a reply (of several lines, with their own codes), bytes are sent as they are, and there are HANG, STALL, DROP, CLOSE, Last and
 Slow. No rule: as a good server would. ``smtp.rules`` may be changed at any time.
 """
 
@@ -17,9 +17,26 @@ import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from typing import Any
 from urllib.parse import quote
+
+from sending.script import CLOSE, DROP, HANG, STALL, Action, Fault, Last, Rule, Slow, on
+
+__all__ = [
+    "CLOSE",
+    "DROP",
+    "EXTENSIONS",
+    "HANG",
+    "STALL",
+    "Action",
+    "Last",
+    "Message",
+    "Peer",
+    "Slow",
+    "neighbours",
+    "on",
+    "peer",
+]
 
 EXTENSIONS = ("PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "SIZE 50000000")
 OK = {
@@ -32,65 +49,6 @@ OK = {
     "QUIT": "221 2.0.0 bye",
     "STARTTLS": "220 2.0.0 go on",
 }
-
-
-class Fault(Enum):
-    HANG = "nothing more is said, and the connection stays open"
-    DROP = "the connection is reset"
-    CLOSE = "the connection is closed in good order"
-
-
-HANG, DROP, CLOSE = Fault.HANG, Fault.DROP, Fault.CLOSE
-
-
-@dataclass(frozen=True)
-class Last:
-    """A reply, and the connection is closed after it."""
-
-    reply: str
-
-
-@dataclass(frozen=True)
-class Slow:
-    """The reply in pieces, ``pause_s`` between them."""
-
-    reply: str
-    pause_s: float = 0.02
-
-
-Action = str | bytes | Fault | Last | Slow
-
-
-@dataclass
-class Rule:
-    moment: str
-    action: Action
-    contains: str
-    connection: int | None
-    message: int | None
-    times: int | None
-
-    def fits(self, moment: str, line: str, connection: int, message: int) -> bool:
-        return (
-            self.moment == moment
-            and self.contains in line
-            and self.connection in (None, connection)
-            and self.message in (None, message)
-            and self.times != 0
-        )
-
-
-def on(
-    moment: str,
-    action: Action,
-    *,
-    contains: str = "",
-    connection: int | None = None,
-    message: int | None = None,
-    times: int | None = None,
-) -> Rule:
-    """``connection`` and ``message`` (the MAIL commands of all connections) count from 1; ``times``: at most."""
-    return Rule(moment, action, contains, connection, message, times)
 
 
 @dataclass
@@ -120,11 +78,17 @@ class Peer:
     port: int = 0
     messages: list[Message] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
-    connections: int = 0
+    # The address of each client that connected.
+    clients: list[str] = field(default_factory=list)
     mails: int = 0
     # How often a client waited for us: each read that had to be made.
     reads: int = 0
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    @property
+    def connections(self) -> int:
+        """How many there were."""
+        return len(self.clients)
 
     @property
     def url(self) -> str:
@@ -160,7 +124,7 @@ class Peer:
             self._news.notify_all()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
+        self.clients.append(writer.get_extra_info("peername")[0])
         dialogue = Dialogue(self, reader, writer, self.connections)
         try:
             if self.is_implicit and self.tls is not None:
@@ -322,14 +286,8 @@ class Dialogue:
 
     async def perform(self, action: Action) -> tuple[bool, str]:
         match action:
-            case Fault.HANG:
-                while await self.reader.read(1 << 20):
-                    pass
-                return False, ""
-            case Fault.DROP:
-                self.writer.transport.abort()
-                return False, ""
-            case Fault.CLOSE:
+            case Fault():
+                await self.fail(action)
                 return False, ""
             case Last():
                 self.writer.write(f"{action.reply}\r\n".encode())
@@ -346,6 +304,18 @@ class Dialogue:
         await self.writer.drain()
         said = action.reply if isinstance(action, Slow) else action
         return True, said.decode("latin-1") if isinstance(said, bytes) else str(said)
+
+    async def fail(self, fault: Fault) -> None:
+        match fault:
+            case Fault.HANG:
+                while await self.reader.read(1 << 20):
+                    pass
+            case Fault.STALL:
+                await asyncio.Event().wait()
+            case Fault.DROP:
+                self.writer.transport.abort()
+            case Fault.CLOSE:
+                pass
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from veredus.resolver import Resolver
 
 PATIENT = Timeouts(10, 10, 10, 10, 10, 10, 10, 1)
 # For hosts that say nothing.
-BRIEF = Timeouts(0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.1)
+BRIEF = Timeouts(10, 1, 1, 1, 1, 1, 1, 0.1)
 TEXT = b"Subject: hello\r\n\r\n.a line with a dot\r\nand another\r\n"
 
 

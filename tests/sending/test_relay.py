@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from sending.peer import CLOSE, DROP, EXTENSIONS, HANG, Action, Last, Slow, on, peer
-from sending.relays import BRIEF, PATIENT, TEXT, parcel, relaying
+from sending.peer import CLOSE, DROP, EXTENSIONS, HANG, STALL, Action, Last, Slow, on, peer
+from sending.relays import BRIEF, TEXT, parcel, relaying
 from veredus.ports import Address, Fate, Unreachable
-from veredus.relay.session import Timeouts
 
 ANN, BOB, EVE = "ann@example.org", "bob@example.org", "eve@example.org"
 HOST = "127.0.0.1"
@@ -113,14 +112,9 @@ async def test_a_host_that_takes_few_recipients_at_a_time_gets_all(extensions: S
     assert smtp.mails == 2
 
 
-def patience(action: Action) -> Timeouts:
-    return BRIEF if action is HANG else PATIENT
-
-
 BROKEN: list[tuple[Action, str]] = [
     (DROP, "451 4.4.2"),
     (CLOSE, "451 4.4.2"),
-    (HANG, "451 4.4.2 The host did not answer in time"),
     (b"\x00\xff garbage\r\n", NO_SMTP),
     (b"HTTP/1.1 400 Bad Request\r\n", NO_SMTP),
     (b"250-more\r\n" * 1000, NO_SMTP),
@@ -128,7 +122,7 @@ BROKEN: list[tuple[Action, str]] = [
     ("199 what", NO_SMTP),
 ]
 FLOOD = (b"250 ok\r\n" * 50, NO_SMTP)
-BROKEN_IDS = ["drop", "close", "hang", "octets", "http", "endless lines", "endless line", "1xx"]
+BROKEN_IDS = ["drop", "close", "octets", "http", "endless lines", "endless line", "1xx"]
 
 
 @pytest.mark.parametrize(("action", "reply"), [*BROKEN, FLOOD], ids=[*BROKEN_IDS, "flood"])
@@ -139,7 +133,7 @@ async def test_a_host_that_breaks_before_the_text_has_nothing(
 ) -> None:
     async with (
         peer(on(moment, action), extensions=extensions) as smtp,
-        relaying(smtp.url, timeouts=patience(action)) as relay,
+        relaying(smtp.url) as relay,
     ):
         try:
             fate = (await relay.send(HOST, parcel()))[ANN]
@@ -157,7 +151,7 @@ async def test_a_host_that_breaks_before_the_text_has_nothing(
 async def test_a_host_that_breaks_after_the_text_may_have_it(action: Action, reply: str) -> None:
     async with (
         peer(on("end", action, message=1)) as smtp,
-        relaying(smtp.url, timeouts=patience(action)) as relay,
+        relaying(smtp.url) as relay,
     ):
         fate = (await relay.send(HOST, parcel()))[ANN]
         assert (fate.kind, fate.host) == ("unknown", HOST)
@@ -166,15 +160,37 @@ async def test_a_host_that_breaks_after_the_text_may_have_it(action: Action, rep
     assert smtp.connections == 2
 
 
-@pytest.mark.parametrize("action", [DROP, CLOSE, HANG], ids=["drop", "close", "hang"])
+async def test_a_host_that_says_nothing_is_left() -> None:
+    async with asyncio.TaskGroup() as tasks:  # all at once, since each takes a second
+        for moment in ("connect", "EHLO", "MAIL", "RCPT", "DATA", "text", "end"):
+            tasks.create_task(_silence(moment))
+
+
+async def _silence(moment: str) -> None:
+    async with peer(on(moment, HANG)) as smtp, relaying(smtp.url, timeouts=BRIEF) as relay:
+        if moment in ("connect", "EHLO"):
+            with pytest.raises(Unreachable, match=r"451 4\.4\.2 The host did not answer in time"):
+                await relay.send(HOST, parcel())
+        else:
+            kind = "unknown" if moment in ("text", "end") else "later"
+            fate = (await relay.send(HOST, parcel()))[ANN]
+            assert (fate.kind, fate.reply) == (kind, "451 4.4.2 The host did not answer in time")
+    assert smtp.messages == []
+
+
+@pytest.mark.parametrize("action", [DROP, CLOSE], ids=["drop", "close"])
 async def test_a_host_that_breaks_in_the_middle_of_the_text_cannot_have_it(action: Action) -> None:
     large = parcel(data=b"Subject: large\r\n\r\n" + b"x" * 78 + b"\r\n" * 200_000 + b"y" * 20_000_000)
-    async with peer(on("text", action)) as smtp, relaying(smtp.url, timeouts=patience(action)) as relay:
-        if action is HANG:  # and reads: all of it is sent, and it may have it
-            assert (await relay.send(HOST, large))[ANN].kind == "unknown"
-        else:
-            assert (await relay.send(HOST, large))[ANN].kind == "later"
+    async with peer(on("text", action)) as smtp, relaying(smtp.url) as relay:
+        assert (await relay.send(HOST, large))[ANN].kind == "later"
     assert smtp.messages == []
+
+
+async def test_a_host_that_stops_reading_cannot_have_it() -> None:
+    large = parcel(data=b"Subject: large\r\n\r\n" + b"y" * 20_000_000)
+    async with peer(on("text", STALL)) as smtp, relaying(smtp.url, timeouts=BRIEF) as relay:
+        fate = (await relay.send(HOST, large))[ANN]
+    assert (fate.kind, fate.reply) == ("later", "451 4.4.2 The host stopped reading")
 
 
 async def test_what_a_host_says_before_it_hangs_up_counts() -> None:

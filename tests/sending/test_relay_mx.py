@@ -186,6 +186,12 @@ async def test_what_has_the_same_hosts_has_the_same_destination(relay: SmtpRelay
         assert smart.destination("Ann@Example.ORG") == smart.destination("x@other.example") == "relay.example"
 
 
+async def test_connections_come_from_the_address_that_is_named(dns: DnsServer, hosts: list[Peer]) -> None:
+    async with relaying("mx", [dns.address], port=hosts[0].port, source="127.0.0.7") as relay:
+        await relay.send("example.org", parcel(ANN))
+    assert hosts[0].clients == ["127.0.0.7"]
+
+
 async def test_equal_hosts_share_the_mail(dns: DnsServer) -> None:
     resolver = Resolver([dns.address])
     options = Options(hostname="veredus.example")

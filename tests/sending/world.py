@@ -1,8 +1,8 @@
 """A server that sends: an account, the outgoing queue, and a clock that the test moves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from contract.stores import FakeClock
 from veredus.app import App, open_app
 from veredus.app.outgoing import queue_of
 from veredus.auth.tables import SYSTEM
-from veredus.config.mail_settings import Dns, Outgoing
+from veredus.config.mail_settings import Outgoing
 from veredus.config.settings import Blobs, Config
 from veredus.delivery.inbound import Inbound
 from veredus.mail import outbox
@@ -118,20 +118,25 @@ async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float 
 
 
 @asynccontextmanager
-async def world(
-    directory: Path, url: str, *, store: str = "sqlite", dns: Sequence[str] = (), **settings: Any
-) -> AsyncIterator[World]:
+async def world(directory: Path, url: str, *, store: str = "sqlite", **settings: Any) -> AsyncIterator[World]:
     """``url``: of ``outgoing``; ``settings``: its others."""
-    async with jmap.storage(store, directory) as storage:
+    async with worlds(1, directory, url, store=store, **settings) as (it,):
+        yield it
+
+
+@asynccontextmanager
+async def worlds(
+    count: int, directory: Path, url: str, *, store: str = "sqlite", **settings: Any
+) -> AsyncIterator[list[World]]:
+    """Several nodes with the same data."""
+    async with jmap.storage(store, directory) as storage, AsyncExitStack() as stack:
         config = Config(
             hostname="mail.example.com",
             data_dir=directory,
             storage=storage,
-            blobs=Blobs(url="memory"),
+            blobs=Blobs(url="file"),
             outgoing=Outgoing(url=url, **settings),
-            dns=Dns(servers=tuple(dns)),
         )
-        async with open_app(config, types=[]) as app:
-            it = World(app)
-            await it.begin()
-            yield it
+        nodes = [World(await stack.enter_async_context(open_app(config, types=[]))) for _ in range(count)]
+        await nodes[0].begin()
+        yield nodes

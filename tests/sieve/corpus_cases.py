@@ -36,7 +36,10 @@ VALIDITY_EXCEPTIONS = {
     "test_invalid_utf8-16": "octets that are no UTF-8, which the record has as U+FFFD: the text is valid",
     "test_imap4flags_hasflag-46": "the name of a variable without require for variables (RFC 5232 §2)",
 }
-CYRUS_EXCEPTIONS = dict.fromkeys(("ueatest-denotify2", "ueatest-notify2", "ueatest-notify", "ueatest-mark"), "notify and imapflags of old drafts: RFC 5435 and RFC 5232 took their place")
+CYRUS_EXCEPTIONS = dict.fromkeys(
+    ("ueatest-denotify2", "ueatest-notify2", "ueatest-notify", "ueatest-mark"),
+    "notify and imapflags of old drafts: RFC 5435 and RFC 5232 took their place",
+)
 
 
 def james() -> list[dict[str, Any]]:

@@ -62,7 +62,13 @@ class Mailboxes:
         return any(id == known for known, _ in self.paths.values())
 
     def exists_special_use(self, use: str, path: str | None) -> bool:
-        uses = [self.paths[path][1]] if path in self.paths else [] if path else [u for _, u in self.paths.values()]
+        uses = (
+            [self.paths[path][1]]
+            if path in self.paths
+            else []
+            if path
+            else [u for _, u in self.paths.values()]
+        )
         return use.lower() in [known.lower() for known in uses if known]
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from sieve.running import holds
 
-TRUE = r'''
+TRUE = r"""
 header :is "subject" "[list] hello, schöne world"
 header :contains "SUBJECT" "hello"
 header :contains ["x-none", "subject"] ["zzz", "WORLD"]
@@ -55,8 +55,8 @@ string "$${a}" "$x y"
 string "${a" "${a"
 string "${hex:40}" "@"
 string "${unicode:41 42}${hex: c3 a9}" "ABé"
-string "${hex: 4}x" "x"
-string "${Hex:4}" ""
+string "${hex: 40 41}x" "@Ax"
+string "${HEX:40}" "@"
 string "${hex:0g}" "${hex:0g}"
 hasflag "\\Seen"
 hasflag :contains "see"
@@ -110,7 +110,7 @@ header :mime :anychild :param "filename" :contains "content-disposition" "rechnu
 header :mime :anychild :type :is "content-type" "text"
 exists :mime :anychild "content-disposition"
 not exists "content-disposition"
-'''
+"""
 
 FALSE = r"""
 header :is "subject" "hello"

@@ -13,7 +13,7 @@ from veredus.blobs.methods import CAPABILITY as BLOB_CAPABILITY
 from veredus.blobs.methods import account_capability as blob_capability
 from veredus.blobs.methods import blob_methods
 from veredus.config.settings import Config
-from veredus.delivery.memory import TABLE as REMEMBERED_TABLE
+from veredus.delivery.tables import TABLE as REMEMBERED_TABLE
 from veredus.domains.domains import TABLE as DOMAIN_TABLE
 from veredus.domains.domains import Domains
 from veredus.engine.blobs import UPLOADS, load

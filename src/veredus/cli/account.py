@@ -162,8 +162,9 @@ async def _remove(opened: "App", user: str) -> None:
 async def _remove_records(opened: "App", account: str) -> None:
     """In transactions that hold nobody up for long."""
     from veredus.engine.blobs import UPLOADS
+    from veredus.mail.retention_rule import FOUND
 
-    for table in (*opened.registry.tables(), UPLOADS):
+    for table in (*opened.registry.tables(), UPLOADS, FOUND):
         removed = 1
         while removed:
             async with opened.store.write(account) as tx:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from veredus.delivery.compose import Heading, compose, is_address, mime_entity, text, text_and_html
+from veredus.delivery.compose import Heading, compose, mime_entity, text, text_and_html
 from veredus.formats.mime.addresses import as_addresses
 from veredus.formats.mime.email import convenience
 from veredus.formats.mime.header import Header
@@ -57,7 +57,7 @@ def is_automatic(headers: Sequence[Header]) -> bool:
 
 def may_answer(sender: str, headers: Sequence[Header]) -> bool:
     """Whether a person would like to have the message answered by a machine (RFC 3834 §2)."""
-    if not is_address(sender) or _is_robot(sender) or is_automatic(headers):
+    if _is_robot(sender) or is_automatic(headers):
         return False
     return not any(_tells_of_many(name.lower(), value.strip().lower()) for name, value in headers)
 

@@ -47,6 +47,8 @@ from veredus.wire.types import Id
 
 log = structlog.get_logger()
 
+# Delivered-To fields that are looked up.
+_MOST_MARKS: Final = 50
 _INLINE: Final = 64 * 1024
 _FLAGS: Final = {r"\seen": "$seen", r"\flagged": "$flagged", r"\answered": "$answered", r"\draft": "$draft"}
 _KEEP: Final = Outcome((Keep(),))
@@ -152,14 +154,20 @@ class Decisions:
 
     async def _may_redirect(self, case: Case, redirect: Redirect) -> bool:
         """Not spam, not to oneself, and not what has passed here already (RFC 5228 §10)."""
-        if case.arrival.is_junk or not self._terms.can_send or not is_address(redirect.address):
+        if case.arrival.is_junk or not await self.reaches(redirect.address):
             return False
         passed = {value.strip().lower() for name, value in case.headers if name.lower() == "delivered-to"}
-        for address in list(passed)[: self._terms.max_hops]:
+        for address in list(passed)[:_MOST_MARKS]:
             if await self._is_here(case, address):
                 log.warning("redirect refused", account=case.account, reason="it has passed here before")
                 return False
         return not await self._is_here(case, redirect.address)
+
+    async def reaches(self, address: str) -> bool:
+        """Whether a message can be sent there. Raises Unavailable."""
+        if not is_address(address) or self._terms.reach == "nobody":
+            return False
+        return self._terms.reach == "everybody" or await self._directory.resolve(address) is not None
 
     async def _is_here(self, case: Case, address: str) -> bool:
         """Whether mail for that address would come to this account."""
@@ -190,7 +198,7 @@ class Decisions:
         """By a reply where the sender hears it, else by a message. None: nobody can be told of it."""
         reply = refusal.reply(reject.reason)
         is_said = reject.is_extended or reject.reason.isascii()
-        can_write = self._terms.can_send and is_address(case.sender) and not case.arrival.is_junk
+        can_write = not case.arrival.is_junk and await self.reaches(case.sender)
         if case.arrival.is_only and (is_said or not can_write):
             return Plan(refusal=reply)
         if not can_write:
@@ -208,7 +216,7 @@ class Decisions:
         self, case: Case, vacation: Vacation | None, response: VacationResponse | None
     ) -> Leaving | None:
         """By the script, or else by the VacationResponse, ``response`` if the message is kept."""
-        if case.arrival.is_junk or not self._terms.can_send:
+        if case.arrival.is_junk or not await self.reaches(case.sender):
             return None
         own = case.own
         if vacation is not None:
@@ -243,7 +251,7 @@ class Decisions:
         return await self._leaving("vacation", "", (case.sender,), data, once)
 
     async def _notify(self, case: Case, wanted: Sequence[Notify]) -> list[Leaving]:
-        if case.arrival.is_junk or not self._terms.can_send or is_automatic(case.headers):
+        if case.arrival.is_junk or not wanted or is_automatic(case.headers):
             return []
         notification = Notification(
             headers=case.headers,
@@ -258,6 +266,8 @@ class Decisions:
         for notify in wanted:
             uri = mailto(notify.method)
             for to in uri.recipients[: MOST_NOTIFICATIONS - len(made)]:
+                if not await self.reaches(to):
+                    continue
                 data = notification.write(notify, uri, to)
                 made.append(await self._leaving("notification", sender, (to,), data))
         return made

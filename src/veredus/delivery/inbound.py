@@ -26,7 +26,6 @@ _NO_SUCH_USER = Reply(550, "5.1.1", "No such recipient here")
 _FULL = Reply(552, "5.2.2", "The mailbox is full")
 _UNAVAILABLE = Reply(451, "4.3.0", "Temporary failure, try again later")
 _NOT_A_MESSAGE = Reply(550, "5.6.0", "This is not an Internet message")
-_LOOP = Reply(554, "5.4.6", "Too many hops: the message runs in a circle")
 _REFUSED = Reply(550, "5.7.1", "The message is refused")
 
 # Other copies of a message came in between so often.
@@ -89,9 +88,6 @@ class Inbound:
             prepared = await self._admission.prepare(data, blob.id, utc_date(self._clock.now()))
         except SetError:
             return [_NOT_A_MESSAGE] * len(envelope.recipients)
-        hops = sum(header["name"].lower() == "received" for header in prepared.email["headers"])
-        if hops > self._terms.max_hops:
-            return [_LOOP] * len(envelope.recipients)
         accounts = {address: await self._account(address) for address in envelope.recipients}
         is_only = _tells_apart(envelope) or len(set(accounts.values())) == 1
         report = await report_in(envelope, data, prepared.email)
@@ -107,9 +103,9 @@ class Inbound:
         data = found.fields + found.message
         match found.verdict:
             case "reject":
-                return _Received(data, refusal=found.reply or _REFUSED)
+                return _Received(data, refusal=Reply(*found.reply) if found.reply else _REFUSED)
             case "defer":
-                return _Received(data, refusal=found.reply or _UNAVAILABLE)
+                return _Received(data, refusal=Reply(*found.reply) if found.reply else _UNAVAILABLE)
         return _Received(data, found.verdict == "junk")
 
     async def _deliver_to_all(
@@ -176,7 +172,7 @@ class Inbound:
         """
         sender = arrival.envelope.sender
         log.warning("recipients failed after acceptance", replies=[reply.code for reply in failed.values()])
-        if not sender or not self._terms.can_send:
+        if not sender or not await self._decisions.reaches(sender):
             return replies
         host = next(account for address, account in accounts.items() if account and address not in failed)
         by_account: dict[Id, dict[str, Reply]] = {}

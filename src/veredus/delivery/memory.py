@@ -1,8 +1,7 @@
 """What an account remembers of messages that came: their ids (RFC 7352), whom it has answered (RFC 5230),
 and how many messages of its own making left in this hour.
 
-Records: {"id": digest, "until": UTCDate of its end} and for answers {"handles": {handle: until}}, for rates
-{"count"}. They are few for each account: some that have expired go with every write.
+Some records that have expired go with every write, so that an account has few.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -12,14 +11,12 @@ from typing import Final
 
 from veredus.conditions import Order, Range
 from veredus.delivery.plan import Once
+from veredus.delivery.tables import REMEMBERED as TYPE
 from veredus.formats.sieve.outcome import Duplicate
 from veredus.mail.outbox import Origin
-from veredus.ports import Snapshot, Table, Transaction
+from veredus.ports import Snapshot, Transaction
 from veredus.wire.dates import utc_date
 from veredus.wire.types import Id, JsonObject
-
-TYPE: Final = "Remembered"
-TABLE: Final = Table(TYPE, scalars=("until",), logged=False)
 
 MOST: Final = 10_000
 """Records of one account; the next to expire make room."""

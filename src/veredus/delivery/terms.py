@@ -1,17 +1,20 @@
 """What delivery is told of the outside: limits, names, and the parts that other layers bring."""
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
 from veredus.mail.mailbox import MailboxLimits
-from veredus.reception import Envelope, Reply
+from veredus.reception import Envelope
+
+# "here": accounts of this server.
+Reach: TypeAlias = Literal["everybody", "here", "nobody"]
 
 
 class Inspected(Protocol):
     """What was found about a message: ``message`` is what to store, with ``fields`` to stand before it.
 
-    ``reply`` says why it is refused, or put off.
+    ``reply``: code, enhanced code and text for one that is refused or put off.
     """
 
     @property
@@ -19,7 +22,7 @@ class Inspected(Protocol):
     @property
     def verdict(self) -> Literal["accept", "junk", "reject", "defer"]: ...
     @property
-    def reply(self) -> Reply | None: ...
+    def reply(self) -> tuple[int, str, str] | None: ...
     @property
     def message(self) -> bytes: ...
 
@@ -31,16 +34,15 @@ class Inspector(Protocol):
 
 
 class Terms(Struct, frozen=True):
-    """``can_send``: whether anything takes Departures; without it nothing is redirected or answered.
+    """``reach``: to whom Departures get. Whom nothing gets to is not redirected to, nor answered.
 
-    ``max_hops``: Received fields of a message that runs in a circle (RFC 5321 §6.3). ``separator``: of
+    ``inspector``: None: nothing is looked at, nor how often a message has been here. ``separator``: of
     sub-addresses (RFC 5233). ``mailboxes``: limits of those that scripts make.
     """
 
     hostname: str = "localhost"
-    can_send: bool = True
+    reach: Reach = "everybody"
     inspector: Inspector | None = None
-    max_hops: int = 50
     max_redirects: int = 5
     max_steps: int = 10_000
     separator: str | None = "+"

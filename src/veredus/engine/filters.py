@@ -24,6 +24,7 @@ _MOST_COMPARATORS = 100
 def plan(ctx: Access, type: DataType, args: FilteredArguments) -> QueryPlan:
     """What a query asks of the store."""
     where = compile_filter(type, args.filter)
+    _check_capabilities(ctx, type, args.filter)
     if type.shown is not None:
         where = all_of(where, type.shown(ctx))
     try:
@@ -43,6 +44,17 @@ def compile_filter(type: DataType, filter: Any) -> Condition:
         return _filter(type, filter, MAX_DEPTH, [MAX_CONDITIONS])
     except Unsupported as error:
         raise MethodError.unsupported_filter(str(error)) from None
+
+
+def _check_capabilities(ctx: Access, type: DataType, filter: Any) -> None:
+    """Refuse what a compiled filter has of capabilities that are not in use (RFC 8620 §1.8)."""
+    unknown = {name for name, uri in type.filter_capabilities.items() if uri not in ctx.using}
+    pending = [filter] if unknown and filter else []
+    while pending:
+        part = pending.pop()
+        pending += part.get("conditions", ()) if "operator" in part else ()
+        for name in unknown.intersection(part):
+            raise MethodError.unsupported_filter(f"The filter {name} needs {type.filter_capabilities[name]}.")
 
 
 def _filter(type: DataType, filter: Any, depth: int, budget: list[int]) -> Condition:

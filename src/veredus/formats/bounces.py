@@ -29,7 +29,7 @@ _DAEMON = re.compile(
     re.IGNORECASE,
 )
 _SUBJECT = re.compile(
-    r"undeliver|deliver\w* (?:problem|fail|status|delay)|fail(?:ed|ure) (?:notice|deliver)|returned mail"
+    r"undeliver|deliver\w* (?:problem|fail|status|delay)|(?:failed|failure) (?:notice|deliver)|returned mail"
     r"|mail system error|non.?deliver|not (?:be )?delivered|mail (?:deliver\w* )?fail|delayed"
     r"|deliver\w* (?:report|incomplete|temporar)|user unknown|returning message|error during delivery",
     re.IGNORECASE,
@@ -37,7 +37,8 @@ _SUBJECT = re.compile(
 # That somebody was not reached, in the words of many systems.
 _FAILED = re.compile(
     r"undeliver|not (?:be |been |yet been )?deliver|unable to deliver|can(?:no|')t deliver|deliver\w* fail"
-    r"|fail\w* (?:to deliver|deliver|address|recipient)|fail(?:ed|ure) for|(?:delivery|mail|message)\W+fail"
+    r"|fail\w* (?:to deliver|deliver|address|recipient)|(?:failed|failure) for"
+    r"|(?:delivery|mail|message)\W+fail"
     r"|(?:couldn't|wasn't|can't) be delivered|user unknown|unknown (?:user|address|recipient)"
     r"|no such (?:user|mailbox|address|recipient|person)|permanent\w* (?:fatal )?(?:error|fail)"
     r"|fatal errors?|mailbox (?:is )?(?:full|unavailable|disabled|not)|over ?quota|quota exceeded"

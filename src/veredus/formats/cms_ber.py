@@ -35,6 +35,8 @@ class Reader:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self._left = _MAX_ELEMENTS
+        # Where the contents of elements of unknown length end, so that each is looked through once.
+        self._ends: dict[int, int] = {}
 
     def root(self) -> Element:
         """The first element; what follows it is ignored, as other readers do."""
@@ -110,9 +112,10 @@ class Reader:
         """An element that ends with two zero octets (§8.1.3.6)."""
         if not tag & _CONSTRUCTED:
             raise BERError("a primitive element of unknown length")
-        position = start + 2
+        position = self._ends.get(start, start + 2)
         while self.data[position : min(position + 2, end)] != b"\0\0":
             position = self._read(position, end, depth + 1).end
+        self._ends[start] = position
         return Element(tag, start, start + 2, position, position + 2)
 
 

@@ -6,7 +6,7 @@ that is worth nothing. Messages have CRLF line ends, as they are sent; only CRLF
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
 )
 
-from veredus.formats.dkim_fields import field_of, fold, relaxed_field, selected, signed_names
+from veredus.formats.dkim_body import body_digest
+from veredus.formats.dkim_fields import field_of, fold, relaxed_field, selected, signed_names, split
 
 # The a= tags of §3.3 that a signer should use (RFC 8301 §3.1, RFC 8463 §3).
 Algorithm = Literal["rsa-sha256", "ed25519-sha256"]
@@ -30,7 +31,6 @@ Algorithm = Literal["rsa-sha256", "ed25519-sha256"]
 # RFC 8301 §3.2: at least 1024, better 2048; longer ones do not fit into a UDP answer.
 _RSA_BITS = 2048
 _PREHASHED = Prehashed(SHA256())
-_PIECE = 1 << 20
 
 
 class SigningKey:
@@ -83,15 +83,13 @@ def sign(message: bytes, keys: Sequence[SigningKey], domain: str, now: int) -> b
     ``domain``: A-labels (d=). ``now``: seconds since 1970 (t=). The fields of the message are hashed once
     for all keys.
     """
-    head, found, body = message.partition(b"\r\n\r\n")
-    if message.startswith(b"\r\n"):  # no field at all
-        head, found, body = b"", b"\r\n", message[2:]
-    fields = [field_of(text) for text in _split(head)]
+    texts, body = split(message)
+    fields = [field_of(text) for text in texts]
     names = signed_names(name for name, _ in fields)
     hashed = hashlib.sha256()
-    for field in selected(fields, names):
-        hashed.update(field)
-    body_hash = _base64(body_digest(body if found else b"")).decode()
+    for name, value in selected(fields, names):
+        hashed.update(relaxed_field(name, value))
+    body_hash = _base64(body_digest(body)).decode()
     return b"".join(_signature(key, domain, now, names, body_hash, hashed.copy()) for key in keys)
 
 
@@ -113,72 +111,6 @@ def _signature(
     )
     hashed.update(relaxed_field(*field_of(unsigned.encode())).removesuffix(b"\r\n"))
     return f"{unsigned}{fold(_base64(key.sign(hashed.digest())).decode())}\r\n".encode()
-
-
-def _split(head: bytes) -> Iterator[bytes]:
-    """The fields of a header section, each with its folded lines."""
-    lines: list[bytes] = []
-    for line in head.split(b"\r\n"):
-        if lines and not line.startswith((b" ", b"\t")):
-            yield b"\r\n".join(lines)
-            lines = []
-        lines.append(line)
-    if lines:
-        yield b"\r\n".join(lines)
-
-
-def body_digest(body: bytes) -> bytes:
-    """SHA-256 of the body in "relaxed" canonicalization (§3.4.4), made piece by piece."""
-    hashed = hashlib.sha256()
-    # Line ends that count only if something follows them.
-    waiting = 0
-    is_empty = True
-    for piece in _pieces(body):
-        text, ends = _without_last_ends(_relaxed_lines(piece))
-        if text:
-            hashed.update(b"\r\n" * waiting)
-            hashed.update(text)
-            waiting, is_empty = 0, False
-        waiting += ends
-    if not is_empty:
-        hashed.update(b"\r\n")
-    return hashed.digest()
-
-
-def _pieces(body: bytes) -> Iterator[bytes]:
-    """Whole lines, about a megabyte of them at a time; the last one has its CRLF, too."""
-    start = 0
-    while len(body) - start > _PIECE:
-        end = body.rfind(b"\r\n", start, start + _PIECE)
-        if end < 0:  # a line as long as that
-            end = body.find(b"\r\n", start + _PIECE - 1)
-        if end < 0:
-            break
-        yield body[start : end + 2]
-        start = end + 2
-    rest = body[start:]
-    yield rest if rest.endswith(b"\r\n") or not rest else rest + b"\r\n"
-
-
-def _relaxed_lines(text: bytes) -> bytes:
-    """White space within lines becomes one space, at their ends nothing.
-
-    ``replace`` in place of a regular expression: a tenth of the time, and the number of passes is the
-    logarithm of the longest run.
-    """
-    text = text.replace(b"\t", b" ")
-    while b"  " in text:
-        text = text.replace(b"  ", b" ")
-    return text.replace(b" \r\n", b"\r\n")
-
-
-def _without_last_ends(text: bytes) -> tuple[bytes, int]:
-    """``text`` without the CRLFs at its end, and their number; a bare CR or LF among them is text."""
-    core = text.rstrip(b"\r\n")
-    # A mark that cannot be in there, so that many are counted without a loop.
-    tail = text[len(core) :].replace(b"\r\n", b"\0")
-    kept = tail.rstrip(b"\0")
-    return core + kept.replace(b"\0", b"\r\n"), len(tail) - len(kept)
 
 
 def _base64(data: bytes) -> bytes:

@@ -25,6 +25,20 @@ _LINE = 72
 _SPACE = re.compile(rb"[ \t]+")
 
 
+def split(message: bytes) -> tuple[list[bytes], bytes]:
+    """The fields of a message, each with its folded lines and without its last CRLF; and the body."""
+    if message.startswith(b"\r\n"):  # no field at all
+        return [], message[2:]
+    head, _, body = message.partition(b"\r\n\r\n")
+    fields: list[list[bytes]] = []
+    for line in head.removesuffix(b"\r\n").split(b"\r\n"):
+        if fields and line.startswith((b" ", b"\t")):
+            fields[-1].append(line)
+        else:
+            fields.append([line])
+    return [b"\r\n".join(lines) for lines in fields], body
+
+
 def field_of(text: bytes) -> tuple[str, bytes]:
     """Name in lower case and value of a field with its folded lines; what is no field has the name ""."""
     name, colon, value = text.partition(b":")
@@ -40,8 +54,8 @@ def signed_names(names: Iterable[str]) -> list[str]:
     ]
 
 
-def selected(fields: Sequence[tuple[str, bytes]], names: Iterable[str]) -> Iterator[bytes]:
-    """The canonical fields in the order of h=; of repeated ones the last comes first (§5.4.2).
+def selected(fields: Sequence[tuple[str, bytes]], names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """The fields in the order of h=; of repeated ones the last comes first (§5.4.2).
 
     A name that is listed more often than there are fields stands for nothing.
     """
@@ -50,7 +64,7 @@ def selected(fields: Sequence[tuple[str, bytes]], names: Iterable[str]) -> Itera
         left.setdefault(name, []).append(value)
     for name in names:
         if left.get(name):
-            yield relaxed_field(name, left[name].pop())
+            yield name, left[name].pop()
 
 
 def relaxed_field(name: str, value: bytes) -> bytes:

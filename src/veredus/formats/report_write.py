@@ -70,7 +70,7 @@ def write_dsn(notice: Notice, original: bytes) -> bytes:
         _to([notice.to]),
         field("Subject", "asText", _SUBJECTS[actions[0]]),
         *_common(notice.message_id, notice.date),
-        # RFC 3834 §5, and RFC 3464 has it in all its examples of the last years.
+        # It answers a message, and no program may answer it (RFC 3834 §5).
         field("Auto-Submitted", "asRaw", " auto-replied"),
     )
 
@@ -122,13 +122,20 @@ def _text(text: str) -> Entity:
 
 def _returned(original: bytes, whole: bool) -> Entity:
     """The third part: the message, or its header (RFC 6522 §3; RFC 6533 §4 where that is not ASCII)."""
-    if whole:
-        header = _header_of(original)
-        # Only what needs it: older readers know message/rfc822.
-        return leaf("message/rfc822" if header.isascii() else "message/global", {}, original)
     header = _header_of(original)
-    kind = "text/rfc822-headers" if header.isascii() else "message/global-headers"
-    return leaf(kind, {}, header)
+    # Only what needs it is "global": older readers know the others. What is no UTF-8 may not be called so.
+    is_global = not header.isascii() and _is_utf_8(header)
+    if whole:
+        return leaf("message/global" if is_global else "message/rfc822", {}, original)
+    return leaf("message/global-headers" if is_global else "text/rfc822-headers", {}, header)
+
+
+def _is_utf_8(octets: bytes) -> bool:
+    try:
+        octets.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _header_of(original: bytes) -> bytes:

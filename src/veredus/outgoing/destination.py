@@ -1,15 +1,14 @@
 """Everything that is due for one destination, over a few connections."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
-from msgspec import structs
 
 from veredus.outgoing import records
 from veredus.outgoing.attempt import Tools, attempt, give_up, is_over
 from veredus.outgoing.records import Destination, Queued
-from veredus.outgoing.settle import Settling
 from veredus.ports import Unreachable
 from veredus.wire.dates import utc_date
 from veredus.wire.types import Id
@@ -19,112 +18,106 @@ log = structlog.get_logger("veredus.outgoing")
 # Rows that are read at a time, for each connection.
 _ROWS = 10
 
+Settle = Callable[[Sequence[Queued]], Awaitable[None]]
 
-class Work:
-    """The destinations that are sent to at the moment, each by a task."""
 
-    def __init__(self, tools: Tools, settling: Settling, account: Id, connections: int) -> None:
-        self._tools, self._settling = tools, settling
-        self._account, self._connections = account, connections
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._unsettled: list[Queued] = []
+class Serving:
+    """``run`` belongs to one task. ``account``: the server's own; ``width``: messages at a time."""
+
+    def __init__(
+        self, tools: Tools, settle: Settle, account: Id, destination: Destination, width: int
+    ) -> None:
+        self._tools, self._settle, self._account = tools, settle, account
+        self._known, self._width = destination, width
+        self._waiting: deque[Queued] = deque()
+        self._in_flight: dict[asyncio.Task[None], Queued] = {}
+        # Rows may be due that were not when they were last read.
+        self._may_be_more = asyncio.Event()
+        self._may_be_more.set()
         self._is_stopping = False
-        self._settling_now = asyncio.Lock()
+        # Of this round: whether anybody was reached, and what went wrong.
+        self._is_reached = False
+        self._errors: list[Exception] = []
 
-    def busy(self) -> list[str]:
-        return list(self._tasks)
+    def look(self) -> None:
+        """Something may have become due."""
+        self._may_be_more.set()
 
-    def begin(self, destination: Destination, ended: Callable[[], None]) -> None:
-        """``ended`` is called when nothing more is due for it."""
-        task = asyncio.create_task(self._serve(destination))
-        self._tasks[destination.id] = task
-
-        def end(task: asyncio.Task[None]) -> None:
-            if not _has_failed(task):
-                del self._tasks[destination.id]
-            ended()
-
-        task.add_done_callback(end)
-
-    def raise_errors(self) -> None:
-        """What a destination's task has ended with: Unavailable, LeaseLost, or a mistake of ours."""
-        for id, task in list(self._tasks.items()):
-            if _has_failed(task):
-                del self._tasks[id]
-                task.result()
-
-    async def finish(self, timeout_s: float) -> None:
-        """Begin with no further message, and let those under way end for so long."""
+    def stop(self) -> None:
+        """Begin with no further message."""
         self._is_stopping = True
-        if self._tasks:
-            await asyncio.wait(self._tasks.values(), timeout=timeout_s)
 
-    async def close(self) -> None:
-        """Break off what is under way; rows say how far it has come."""
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        self._tasks.clear()
+    async def run(self) -> None:
+        """Until nothing is due, or nobody can be reached. Raises Unavailable, LeaseLost."""
+        looking = asyncio.create_task(self._may_be_more.wait())
+        try:
+            while await self._fill() or self._in_flight:
+                if looking.done():
+                    looking = asyncio.create_task(self._may_be_more.wait())
+                await asyncio.wait({*self._in_flight, looking}, return_when=asyncio.FIRST_COMPLETED)
+                for task in [task for task in self._in_flight if task.done()]:
+                    del self._in_flight[task]
+                if self._errors and not self._in_flight and not await self._goes_on():
+                    return
+            await self._tools.ledger.write(lambda tx: records.reschedule(tx, self._known))
+        finally:
+            looking.cancel()
+            for task in self._in_flight:
+                task.cancel()
+            await asyncio.gather(*self._in_flight, return_exceptions=True)
 
-    async def _serve(self, destination: Destination) -> None:
-        """Until nothing is due, or nobody can be reached."""
-        known, width = destination, self._connections
-        while not self._is_stopping:
+    async def _fill(self) -> bool:
+        """Begin with as many as may be sent at a time; False: there are none."""
+        if self._errors or self._is_stopping:
+            return False
+        if not self._waiting and self._may_be_more.is_set():
+            self._may_be_more.clear()
+            busy = {row.id for row in self._in_flight.values()}
+            limit = _ROWS * self._width + len(busy)
             async with self._tools.store.read(self._account) as snapshot:
-                rows = await records.due_rows(snapshot, known.id, self._tools.clock.now(), _ROWS * width)
-            if not rows:
-                break
-            reached, error = await self._attempt_all(rows, width)
-            if isinstance(error, Unreachable):
-                self._tools.counts.unreachable += 1
-                if error.is_final:
-                    await self._fail(rows, str(error))
-                elif reached and width > 1:
-                    width = max(1, width // 2)  # it takes some connections, but not so many
-                else:
-                    await self._put_off(known, rows, str(error))
-                    return
-            elif error is not None:
-                raise error
-            if reached:
-                known = structs.replace(known, failures=0, reply="")
-        await self._tools.ledger.write(lambda tx: records.reschedule(tx, known))
-
-    async def _attempt_all(self, rows: Sequence[Queued], width: int) -> tuple[bool, Exception | None]:
-        """So many at a time; after an error what is under way ends, and nothing further begins."""
-        waiting = iter(rows)
-        errors: list[Exception] = []
-        reached = False
-
-        async def work() -> None:
-            nonlocal reached
-            for row in waiting:
-                if errors or self._is_stopping:
-                    return
-                try:
-                    await self._attempt(row)
-                    reached = True
-                except Exception as error:
-                    errors.append(error)
-
-        await asyncio.gather(*(work() for _ in range(min(width, len(rows)))))
-        return reached, errors[0] if errors else None
+                rows = await records.due_rows(snapshot, self._known.id, self._tools.clock.now(), limit)
+            self._waiting.extend(row for row in rows if row.id not in busy)
+            if self._waiting:
+                self._may_be_more.set()
+        while self._waiting and len(self._in_flight) < self._width:
+            row = self._waiting.popleft()
+            self._in_flight[asyncio.create_task(self._attempt(row))] = row
+        return bool(self._in_flight)
 
     async def _attempt(self, row: Queued) -> None:
-        after = await attempt(self._tools, row)
-        if after is None:
-            return
-        if after.waiting() and is_over(after, self._tools.clock.now()):
-            give_up(after)
-        await self._settle([after])
+        try:
+            after = await attempt(self._tools, row)
+            self._is_reached = True
+            if after is None:
+                return
+            if after.waiting() and is_over(after, self._tools.clock.now()):
+                give_up(after)
+            await self._settle([after])
+        except Exception as error:  # what is under way ends first
+            self._errors.append(error)
+            if isinstance(error, Unreachable):
+                self._waiting.appendleft(row)
 
-    async def _settle(self, rows: Sequence[Queued]) -> None:
-        """Together with what others have given meanwhile."""
-        self._unsettled += rows
-        async with self._settling_now:
-            page, self._unsettled = self._unsettled, []
-            if page:
-                await self._settling.settle(page)
+    async def _goes_on(self) -> bool:
+        """After the end of a round in which something went wrong; False: enough for now."""
+        rows, self._waiting = list(self._waiting), deque()
+        errors, self._errors = self._errors, []
+        reached, self._is_reached = self._is_reached, False
+        for error in errors:
+            if not isinstance(error, Unreachable):
+                raise error
+        self._tools.counts.unreachable += 1
+        error = errors[0]
+        assert isinstance(error, Unreachable)
+        self._may_be_more.set()
+        if error.is_final:
+            await self._fail(rows, str(error))
+        elif reached and self._width > 1:
+            self._width = max(1, self._width // 2)  # it takes some connections, but not so many
+        else:
+            await self._put_off(rows, str(error))
+            return False
+        return True
 
     async def _fail(self, rows: Sequence[Queued], reply: str) -> None:
         """The destination takes no mail at all."""
@@ -134,12 +127,13 @@ class Work:
             give_up(row, reply)
         await self._settle(left)
 
-    async def _put_off(self, known: Destination, rows: Sequence[Queued], reply: str) -> None:
+    async def _put_off(self, rows: Sequence[Queued], reply: str) -> None:
         """Nobody could be reached: one row says so for all that wait.
 
         Only what is over, late, or has never been told of is looked at beside that.
         """
         now = self._tools.clock.now()
+        known = self._known
         failures = known.failures + 1
         due = utc_date(now + self._tools.back_off.after(failures))
         log.info("destination not reached", destination=known.id, failures=failures, reply=reply)
@@ -163,7 +157,3 @@ class Work:
 
 def _is_new(row: Queued) -> bool:
     return any(not recipient.reply for recipient in row.waiting())
-
-
-def _has_failed(task: asyncio.Task[None]) -> bool:
-    return task.done() and not task.cancelled() and task.exception() is not None

@@ -16,11 +16,11 @@ from veredus.leases import hold_if_free
 from veredus.mail import outbox
 from veredus.outgoing import records
 from veredus.outgoing.attempt import BackOff, Counts, Deliver, Tools
-from veredus.outgoing.destination import Work
 from veredus.outgoing.intake import Intake, Patience, Route
 from veredus.outgoing.ledger import Ledger
 from veredus.outgoing.message import Messages, Sign
 from veredus.outgoing.settle import Report, Settling
+from veredus.outgoing.work import Work
 from veredus.ports import BlobStore, Clock, EventBus, Hint, Lease, LeaseLost, Relay, Store, Unavailable
 from veredus.wire.types import Id
 
@@ -29,7 +29,7 @@ LEASE = "outgoing"
 LOOK_S = 2.0
 LINGER_S = 10.0
 # What messages under way may take when the server stops: broken off, they may come twice.
-LAST_MOMENT_S = 5.0
+LAST_MOMENT_S = 3.0
 _BREATH_S = 0.02
 # Destinations that are sent to at a time.
 _DESTINATIONS = 20
@@ -159,6 +159,7 @@ class Queue:
             self._wake.clear()
             while await self._intake.take(lease):
                 pass
+            work.look()
             due, next_due = await self._due(work.busy())
             for destination in due:
                 work.begin(destination, self._wake.set)

@@ -1,7 +1,6 @@
 """Connections to hosts: TLS as it must be, greetings, log-in (RFC 5321 §3.1, RFC 3207, RFC 8314 §3)."""
 
 import asyncio
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -62,8 +61,6 @@ class Opener:
                 await session.quit()
                 session = await self._greeted(host, address)
             if self._log_in is not None:
-                if not (session.is_encrypted or ip_address(address).is_loopback):
-                    raise HostTrouble("454 4.7.0 No password is sent without TLS")
                 await session.log_in(self._log_in.user, self._log_in.password)
         except BaseException:
             session.wire.abort("451 4.3.0 Given up")

@@ -9,7 +9,7 @@ from msgspec import Struct
 LONGEST_LINE: Final = 4096
 MOST_LINES: Final = 200
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffd]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd]+")
 _FOLDED = 2000
 # What was answered, and how.
 NO_ANSWER: Final = "451 4.5.0 The host answered {} with {}"

@@ -46,6 +46,7 @@ class SmartHost:
         except OSError as error:
             raise Unreachable(f"451 4.4.3 {self._name}: {reason(error)}") from error
         # On this machine nobody listens in between, and hosts have certificates that they made themselves.
+        # Everywhere else a password may be sent, and is sent to nobody who has not proved who he is.
         return [
             Host(
                 self._name,

@@ -99,7 +99,7 @@ class Wire(asyncio.Protocol):
             transport = await self._loop.start_tls(
                 self._transport, self, context, server_hostname=name, ssl_handshake_timeout=timeout_s
             )
-        except (OSError, ssl.SSLError) as error:  # ConnectionAbortedError: the handshake took too long
+        except (OSError, ValueError) as error:  # ValueError: DNS may name hosts that TLS cannot
             self.abort(f"451 4.7.5 TLS failed: {reason(error)}")
             raise HostTrouble(self._end or "") from error
         if transport is None:
@@ -131,13 +131,15 @@ class Wire(asyncio.Protocol):
             self._transport.set_write_buffer_limits(0)
 
     def data_received(self, data: bytes) -> None:
+        if self._end is not None:
+            return
         self._buffer += data
         start = 0
         while self._end is None and (end := self._buffer.find(b"\n", start)) >= 0:
             self._line(bytes(self._buffer[start:end]).rstrip(b"\r"))
             start = end + 1
         del self._buffer[:start]
-        if len(self._buffer) > LONGEST_LINE or len(self._texts) > MOST_LINES:
+        if len(self._buffer) > LONGEST_LINE:
             self.abort(_NO_SMTP)
 
     def _line(self, line: bytes) -> None:
@@ -148,6 +150,8 @@ class Wire(asyncio.Protocol):
         code, text, is_last = parsed
         self._texts.append(text)
         if not is_last:
+            if len(self._texts) > MOST_LINES:
+                self.abort(_NO_SMTP)
             return
         self._replies.append(Reply(code, tuple(self._texts)))
         self._texts.clear()

@@ -253,6 +253,8 @@ class DataType(Struct, frozen=True, dict=True):
     prefix: str = "x"
     methods: tuple[Verb, ...] = ALL
     filters: Mapping[str, Filter] = {}
+    # Those of another capability: unknown unless that is in use, too.
+    filter_capabilities: Mapping[str, str] = {}
     sorts: Mapping[str, Sort] = {}
     default_sort: tuple[Order, ...] = ()
     hooks: Hooks = Hooks()

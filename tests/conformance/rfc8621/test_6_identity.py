@@ -168,3 +168,16 @@ async def test_addresses_of_a_shared_account_are_its_own(sender: Jmap, second: J
 async def test_without_the_capability_there_is_no_submission(jmap: Jmap) -> None:
     for method in ("Identity/get", "EmailSubmission/get", "EmailSubmission/set", "VacationResponse/get"):
         assert (await jmap.error(method))["type"] == "unknownMethod"
+
+
+@rfc("8621", "6.2")
+@must
+async def test_changes_are_told_in_pages(sender: Jmap) -> None:
+    since = await sender.state("Identity")
+    made = [(await sender.create("Identity", email="alice@example.com"))["id"] for _ in range(3)]
+    first = await sender.call("Identity/changes", sinceState=since, maxChanges=2)
+    assert (first["created"], first["hasMoreChanges"]) == (made[:2], True)
+    rest = await sender.call("Identity/changes", sinceState=first["newState"], maxChanges=2)
+    assert (rest["created"], rest["hasMoreChanges"]) == (made[2:], False)
+    error = await sender.error("Identity/changes", sinceState="tomorrow")
+    assert error["type"] == "cannotCalculateChanges"

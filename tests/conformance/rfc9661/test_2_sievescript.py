@@ -216,7 +216,7 @@ async def test_a_bad_script_is_refused_and_says_where(
     assert await jmap.state("SieveScript") == state
 
 
-@pytest.mark.rfc("9661", "2.4")
+@pytest.mark.rfc("9661", "2.2")
 @pytest.mark.must
 async def test_a_content_is_a_blob_that_the_user_sees(app: App, jmap: Jmap) -> None:
     other = await new_user(app, "bob@example.com")
@@ -229,6 +229,20 @@ async def test_a_content_is_a_blob_that_the_user_sees(app: App, jmap: Jmap) -> N
     for given in ({}, {"blobId": None}, {"blobId": 1}, {"blobId": foreign, "isActive": True}):
         error = await jmap.refused("SieveScript", "create", {"name": "x", **given})
         assert error["type"] in ("invalidProperties", "blobNotFound")
+
+
+@pytest.mark.rfc("9661", "2.3")
+@pytest.mark.must
+async def test_scripts_are_fetched_all_or_some(jmap: Jmap) -> None:
+    ids = [await script(jmap, "one"), await script(jmap, "two", onSuccessActivateScript="#new")]
+    response = await jmap.call("SieveScript/get", ids=None, properties=["name", "isActive"])
+    assert sorted(response["list"], key=lambda found: str(found["name"])) == [
+        {"id": ids[0], "name": "one", "isActive": False},
+        {"id": ids[1], "name": "two", "isActive": True},
+    ]
+    response = await jmap.call("SieveScript/get", ids=[ids[1], "nope"])
+    assert [found["id"] for found in response["list"]] == [ids[1]]
+    assert response["notFound"] == ["nope"]
 
 
 @pytest.mark.rfc("9661", "2.4")
@@ -280,6 +294,7 @@ async def test_there_is_nothing_that_the_rfc_does_not_have(jmap: Jmap) -> None:
     assert (await jmap.error("SieveScript/get", ids=None))["type"] == "unknownMethod"
 
 
+@pytest.mark.rfc("9661", "2.6")
 async def test_a_script_may_include_one_that_is_not_there_yet(jmap: Jmap) -> None:
     """RFC 6609 §3.1: only running it tells."""
     blob = await jmap.upload(b'require "include";\r\ninclude :personal "later";\r\n')
@@ -287,6 +302,7 @@ async def test_a_script_may_include_one_that_is_not_there_yet(jmap: Jmap) -> Non
     await jmap.create("SieveScript", name="now", blobId=blob)
 
 
+@pytest.mark.rfc("9661", "2.2")
 async def test_delivery_finds_the_one_active_script_and_its_blob_lives(app: App, jmap: Jmap) -> None:
     await script(jmap, "one", b"keep; # 1")
     two = await script(jmap, "two", b"keep; # 2", onSuccessActivateScript="#new")

@@ -144,6 +144,14 @@ def test_addresses_outside_ascii_make_it_a_global_report() -> None:
     assert report.recipients == (recipient,)
 
 
+def test_a_header_that_is_no_utf_8_is_sent_back_encoded() -> None:
+    header = b"Subject: h\xe9llo\r\n"
+    message = parse(write_dsn(NOTICE, header + b"\r\nHi\r\n"))
+    assert types(message)[2] == "text/rfc822-headers"
+    assert message.data.isascii()
+    assert message.root.sub_parts[2].content() == header
+
+
 def test_a_notice_to_nobody_is_refused() -> None:
     with pytest.raises(ValueError, match="must have a recipient"):
         write_dsn(replace(NOTICE, recipients=()), ORIGINAL)

@@ -28,6 +28,7 @@ class Compiler:
         self.catalogue = catalogue
         self.required: set[str] = set()
         self.loops: list[Arguments] = []  # the commands with blocks around what is compiled now
+        self._regex_size = 0
 
     def script(self) -> Script:
         nodes = parse(self.source, self.limits)
@@ -150,6 +151,12 @@ class Compiler:
         """SieveError if ``name`` needs what was not required."""
         if capability not in self.required and capability not in ALWAYS:
             raise self._missing(f'{name} needs require "{capability}"', offset)
+
+    def charge_regex(self, size: int) -> None:
+        """ValueError if the regular expressions of the script are too much to compile."""
+        self._regex_size += size
+        if self._regex_size > self.limits.max_regex_size:
+            raise ValueError("the regular expressions of this script are too many or too large")
 
     def _missing(self, message: str, offset: int) -> SieveError:
         error = self.source.error(message, offset)

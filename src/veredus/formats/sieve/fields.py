@@ -8,8 +8,8 @@ from veredus.formats.mime.parameters import parse as parse_value
 from veredus.formats.sieve.signature import Arguments
 from veredus.formats.sieve.state import Run
 
-# Traits: of tests that may take one of several fields (RFC 5260 §6), that may look at MIME parts, and at a part
-# of a field (RFC 5703 §4).
+# Traits: of tests that may take one of several fields (RFC 5260 §6), that may look at MIME parts, and at one
+# part of a field (RFC 5703 §4).
 FIELDS = "fields"
 MIME = "mime"
 MIME_OPTIONS = "mime-options"

@@ -1,6 +1,7 @@
 """The header fields of the message that a script sees, and their edited form (RFC 5293)."""
 
 import re
+from itertools import pairwise
 
 from veredus.formats.mime.addresses import as_addresses
 from veredus.formats.mime.encoded_word import as_text
@@ -8,6 +9,8 @@ from veredus.formats.mime.message import Message
 
 # As veredus.formats.mime.header reads it, but on octets: what is not edited stays as it came.
 _FIELD = re.compile(rb"^([!-9;-~]++)[ \t]*+:(?:[^\n]*+(?:\n[ \t][^\n]*+)*+)\n?", re.MULTILINE)
+
+_LF = re.compile(rb"(?<!\r)\n")
 
 
 class Headers:
@@ -65,13 +68,13 @@ class Headers:
             separator = (
                 self._tail if self._tail.startswith((b"\n", b"\r\n")) or not self._raw else end + self._tail
             )
-            body = self._message.data[self._message.root.start :]
+            body = self._message.root.data[self._message.root.start :]
             self._edited = b"".join((self._head, *self._raw, separator, body))
         return self._edited
 
     @property
     def _end_of_line(self) -> bytes:
-        return b"\r\n" if b"\r\n" in self._message.data[:65_536] or b"\n" not in self._message.data else b"\n"
+        return b"\n" if _LF.search(self._message.root.data, 0, 65_536) else b"\r\n"
 
     def add(self, name: str, raw: bytes, *, last: bool) -> None:
         """Put a field before or behind all others; ``raw``: its octets with CRLF line ends."""
@@ -101,13 +104,12 @@ class Headers:
     def _fields(self) -> list[bytes]:
         """The octets of each field; what stands between two and is none goes with the one before."""
         if self._raw is None:
-            data = self._message.data
-            block = data if b"\n" in data else data.replace(b"\r", b"\n")
-            block = block[: self._message.root.start]
-            found = list(_FIELD.finditer(block))[: len(self._names)]
+            root = self._message.root
+            block = root.data[: root.start]
+            found = list(_FIELD.finditer(block))
             starts = [match.start() for match in found]
             end = found[-1].end() if found else 0
             self._head = block[: starts[0]] if starts else b""
-            self._raw = [block[a:b] for a, b in zip(starts, [*starts[1:], end], strict=True)]
+            self._raw = [block[start:stop] for start, stop in pairwise([*starts, end])] if starts else []
             self._tail = block[end:]
         return self._raw

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from veredus.formats.sieve.comparators import COMPARATORS, DEFAULT, Comparator
 from veredus.formats.sieve.errors import RunError
-from veredus.formats.sieve.regex import WEIGHT, compile_regex
+from veredus.formats.sieve.regex import REGEX, WEIGHT, compile_regex
 from veredus.formats.sieve.wildcard import Wildcard
 
 if TYPE_CHECKING:
@@ -25,9 +26,20 @@ RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq, "ne": operator.ne,
 }  # fmt: skip
 _STEP = 100_000  # characters compared for one step
+_REGEX_STEP = 25  # size of what of regular expressions is compiled for one step
 
 Values = Sequence[str]
+# Pays for a regular expression, by its size.
+Charge = Callable[[int], None]
 Matcher = Callable[["Run", Values], bool]
+
+
+class _Asked(NamedTuple):
+    """What the tags of a test ask for. ``keeps``: whether ${1} and so on are set."""
+
+    comparator: Comparator
+    relation: str
+    keeps: bool
 
 
 class _Prepared(NamedTuple):
@@ -47,16 +59,12 @@ def matcher(args: Arguments, at: int, *, captures: bool = True) -> Matcher:
     relation = _relation(args, kind) if kind in ("value", "count") else ""
     if kind in ("contains", "matches", "regex") and not comparator.has_substrings:
         raise args.error(f":{kind} does not go with the comparator {comparator.name}", kind)
-    keeps = captures and "variables" in args.compiler.required
-
-    def prepare(keys: Sequence[str]) -> _Prepared:
-        return _KINDS[kind](keys, comparator, relation, keeps)
-
-    texts = args.texts(at)
+    asked = _Asked(comparator, relation, captures and "variables" in args.compiler.required)
+    prepare, texts = partial(_KINDS[kind], asked=asked), args.texts(at)
     if texts.constant is None:
         return _varying(prepare, texts)
     try:
-        return _paying(prepare(texts.constant))
+        return _paying(prepare(texts.constant, charge=args.compiler.charge_regex))
     except ValueError as error:
         raise args.error(str(error), at) from None
 
@@ -92,12 +100,12 @@ def _paying(prepared: _Prepared) -> Matcher:
     return pay_and_match
 
 
-def _varying(prepare: Callable[[Sequence[str]], _Prepared], texts: Texts) -> Matcher:
+def _varying(prepare: Callable[..., _Prepared], texts: Texts) -> Matcher:
     def prepare_and_match(run: Run, values: Values) -> bool:
         keys = texts.of(run)
         run.step(len(keys) // 8)
         try:
-            prepared = prepare(keys)
+            prepared = prepare(keys, charge=lambda size: run.step(size // _REGEX_STEP))
         except ValueError as error:
             raise RunError(str(error)) from None
         return _paying(prepared)(run, values)
@@ -108,14 +116,14 @@ def _varying(prepare: Callable[[Sequence[str]], _Prepared], texts: Texts) -> Mat
 # ---------------------------------------------------------------- the kinds
 
 
-def _is(keys: Sequence[str], comparator: Comparator, relation: str, keeps: bool) -> _Prepared:
-    key = comparator.key
+def _is(keys: Sequence[str], asked: _Asked, charge: Charge) -> _Prepared:
+    key = asked.comparator.key
     wanted = frozenset(map(key, keys))
     return _Prepared(lambda run, values: not wanted.isdisjoint(map(key, values)), 1)
 
 
-def _contains(keys: Sequence[str], comparator: Comparator, relation: str, keeps: bool) -> _Prepared:
-    key = comparator.key
+def _contains(keys: Sequence[str], asked: _Asked, charge: Charge) -> _Prepared:
+    key = asked.comparator.key
     wanted = tuple(map(key, keys))
 
     def match(run: Run, values: Values) -> bool:
@@ -129,8 +137,8 @@ def _contains(keys: Sequence[str], comparator: Comparator, relation: str, keeps:
     return _Prepared(match, len(wanted))
 
 
-def _matches(keys: Sequence[str], comparator: Comparator, relation: str, keeps: bool) -> _Prepared:
-    key = comparator.key
+def _matches(keys: Sequence[str], asked: _Asked, charge: Charge) -> _Prepared:
+    key = asked.comparator.key
     patterns = [Wildcard(key(pattern)) for pattern in keys]
 
     def match(run: Run, values: Values) -> bool:
@@ -139,7 +147,7 @@ def _matches(keys: Sequence[str], comparator: Comparator, relation: str, keeps: 
             for pattern in patterns:
                 found = pattern.match(folded)
                 if found is not None:
-                    if keeps:
+                    if asked.keeps:
                         whole = value if len(value) == len(folded) else folded
                         run.scope.groups = (whole, *(whole[start:end] for start, end in found))
                     return True
@@ -148,24 +156,28 @@ def _matches(keys: Sequence[str], comparator: Comparator, relation: str, keeps: 
     return _Prepared(match, sum(pattern.weight for pattern in patterns))
 
 
-def _regex(keys: Sequence[str], comparator: Comparator, relation: str, keeps: bool) -> _Prepared:
-    patterns = [compile_regex(pattern, folds_case=comparator.name != "i;octet") for pattern in keys]
+def _regex(keys: Sequence[str], asked: _Asked, charge: Charge) -> _Prepared:
+    folds_case = asked.comparator.name != "i;octet"
+    patterns = []
+    for pattern in keys:
+        patterns.append(compile_regex(pattern, folds_case=folds_case))
+        charge(patterns[-1].programsize + REGEX)
 
     def match(run: Run, values: Values) -> bool:
         for value in values:
             for pattern in patterns:
                 found = pattern.search(value)
                 if found is not None:
-                    if keeps:
+                    if asked.keeps:
                         run.scope.groups = (found[0], *(group or "" for group in found.groups()))
                     return True
         return False
 
-    return _Prepared(match, WEIGHT * len(patterns))
+    return _Prepared(match, sum(WEIGHT * pattern.programsize for pattern in patterns))
 
 
-def _value(keys: Sequence[str], comparator: Comparator, relation: str, keeps: bool) -> _Prepared:
-    key, compare = comparator.key, RELATIONS[relation]
+def _value(keys: Sequence[str], asked: _Asked, charge: Charge) -> _Prepared:
+    key, compare = asked.comparator.key, RELATIONS[asked.relation]
     wanted = tuple(map(key, keys))
     return _Prepared(
         lambda run, values: any(compare(key(value), other) for value in values for other in wanted),
@@ -173,8 +185,8 @@ def _value(keys: Sequence[str], comparator: Comparator, relation: str, keeps: bo
     )
 
 
-def _count(keys: Sequence[str], comparator: Comparator, relation: str, keeps: bool) -> _Prepared:
-    key, compare = comparator.key, RELATIONS[relation]
+def _count(keys: Sequence[str], asked: _Asked, charge: Charge) -> _Prepared:
+    key, compare = asked.comparator.key, RELATIONS[asked.relation]
     wanted = tuple(map(key, keys))
 
     def match(run: Run, values: Values) -> bool:
@@ -184,7 +196,7 @@ def _count(keys: Sequence[str], comparator: Comparator, relation: str, keeps: bo
     return _Prepared(match, 1)
 
 
-_KINDS: dict[str, Callable[[Sequence[str], Comparator, str, bool], _Prepared]] = {
+_KINDS: dict[str, Callable[[Sequence[str], _Asked, Charge], _Prepared]] = {
     "is": _is,
     "contains": _contains,
     "matches": _matches,

@@ -15,7 +15,11 @@ except ImportError:  # there are no wheels for some platforms
 AVAILABLE = re2 is not None
 _LONGEST = 2048
 _MAX_MEMORY = 1024 * 1024
-WEIGHT = 10
+# Of a character for each instruction: if its states are too many to remember, RE2 goes through them all.
+WEIGHT = 3
+# Instructions that any expression takes as long to compile as; and the most that one may have.
+REGEX = 50
+_MAX_INSTRUCTIONS = 4000
 
 
 @lru_cache(maxsize=256)
@@ -33,7 +37,10 @@ def compile_regex(pattern: str, *, folds_case: bool) -> Any:
     options.perl_classes = True
     options.word_boundary = True
     try:
-        return re2.compile(pattern, options)
+        compiled = re2.compile(pattern, options)
     except re2.error as error:
         text = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else error.args[0]
         raise ValueError(f"bad regular expression: {text}") from None
+    if compiled.programsize > _MAX_INSTRUCTIONS:
+        raise ValueError("this regular expression repeats too much")
+    return compiled

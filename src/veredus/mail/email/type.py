@@ -17,6 +17,8 @@ from veredus.mail.email.hooks import EmailHooks
 from veredus.mail.email.imports import ImportMethod
 from veredus.mail.email.parse import ParseMethod
 from veredus.mail.email.shape import TEXT_FIELDS, Email
+from veredus.mail.email.smime import CAPABILITY as SMIME_CAPABILITY
+from veredus.mail.email.smime import FILTERS as SMIME_FILTERS
 from veredus.mail.mailbox_shape import CAPABILITY
 from veredus.mail.removal import KeepChanged
 from veredus.mail.settle import NEEDS
@@ -58,6 +60,7 @@ def email_type(
         shape=Email,
         prefix="e",
         filters=FILTERS,
+        filter_capabilities=dict.fromkeys(SMIME_FILTERS, SMIME_CAPABILITY),
         sorts=SORTS,
         default_sort=(Order("receivedAt", ascending=False),),
         hooks=EmailHooks(admission, domain, keep),

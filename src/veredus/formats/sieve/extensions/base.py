@@ -115,6 +115,7 @@ def _size(args: Arguments) -> Test:
     return lambda run: run.headers.size < limit
 
 
+_NAMES_AND_KEYS = (Kind.STRINGS, Kind.STRINGS)
 _COMPARISON = ("is", "contains", "matches")
 
 BASE = Extension(
@@ -131,10 +132,8 @@ BASE = Extension(
         Spec("not", _not, tests="one"),
         Spec("allof", _allof, tests="many"),
         Spec("anyof", _anyof, tests="many"),
-        Spec("header", _header, (Kind.STRINGS, Kind.STRINGS), traits=(MATCHING, FIELDS, MIME, MIME_OPTIONS)),
-        Spec(
-            "address", _address, (Kind.STRINGS, Kind.STRINGS), traits=(MATCHING, ADDRESS_PART, FIELDS, MIME)
-        ),
+        Spec("header", _header, _NAMES_AND_KEYS, traits=(MATCHING, FIELDS, MIME, MIME_OPTIONS)),
+        Spec("address", _address, _NAMES_AND_KEYS, traits=(MATCHING, FIELDS, MIME, ADDRESS_PART)),
         Spec("exists", _exists, (Kind.STRINGS,), traits=(MIME,)),
         Spec("size", _size, (Kind.NUMBER,), tags=(Tag("over", group="size"), Tag("under", group="size"))),
     ),

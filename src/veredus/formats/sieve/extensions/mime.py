@@ -14,6 +14,7 @@ def _foreverypart(args: Arguments) -> Command:
 
     def foreverypart(run: Run) -> Flow | None:
         parts = run.parts[-1].walk()[1:] if run.parts else run.message.root.walk()
+        run.step(len(parts) // 16)
         for part in parts:
             run.step()
             run.parts.append(part)
