@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 ARGS   ?=
 
-.PHONY: setup dev test check fix docs bench bench-cluster bench-push bench-bridge bench-client demo fuzz fault lock lock-image clean help
+.PHONY: setup dev test check fix docs bench bench-cluster bench-sending bench-push bench-bridge bench-client demo fuzz fault lock lock-image clean help
 .DEFAULT_GOAL := help
 
 help:    ## list the targets
@@ -54,6 +54,9 @@ docs: setup ## write the reference parts of docs/cli.md, docs/configuration.md a
 
 bench: setup ## measure, and write the table of docs/benchmarks.md
 	$(BIN)/python -m tools.bench $(ARGS)
+
+bench-sending: setup ## the same for sending: submission, queue, relay
+	$(BIN)/python -m tools.bench_sending $(ARGS)
 
 bench-push: setup ## the same for push
 	$(BIN)/python -m tools.bench_push $(ARGS)

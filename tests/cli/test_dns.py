@@ -75,7 +75,10 @@ def test_a_domain_is_published_checked_and_given_new_keys(run: Runner, server: D
         in run("dns", "check", "example.com").out
     )
     assert "is signed with" in run("domain", "rotate", "example.com").out
-    assert "retired on" in run("dns", "check", "example.com").out
+    assert "retired; leave its record until 2" in run("dns", "check", "example.com").out
+    records = run("dns", "records", "example.com").out
+    assert records.count("; Leave 2") == 2
+    assert records.count("the key that signs") == 2
 
 
 def test_addresses_that_mail_is_sent_from_are_checked(run: Runner, server: DnsServer) -> None:

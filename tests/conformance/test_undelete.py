@@ -1,32 +1,17 @@
-"""DestroyedEmail and RetentionRule, extensions of our own (docs/undelete.md), over JMAP."""
+"""DestroyedEmail, an extension of our own (docs/undelete.md), over JMAP."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from jmap import STORES, Jmap, message, new_user, open_server
+from kept import WEEK, consistent, destroyed, maintain, restore, use
 from veredus.app import App, open_app
 from veredus.config.kinds import Duration
 from veredus.config.mail_settings import Retention as RetentionSettings
 from veredus.config.settings import Blobs, Config, Quota, Storage
-from veredus.leases import hold
-from veredus.mail.audit import audit
-from veredus.mail.retention import Retention
-from veredus.mail.undelete import Undelete
-from veredus.maintenance import Maintenance
-
-UNDELETE = "urn:veredus:jmap:undelete"
-RETENTION = "urn:veredus:jmap:retention"
-WEEK = timedelta(days=7)
-
-
-def use(user: Jmap) -> Jmap:
-    user.using += [UNDELETE, RETENTION]
-    return user
 
 
 @pytest.fixture
@@ -39,44 +24,6 @@ async def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     """A user of each store, the one in memory too."""
     async with open_server(request.param, tmp_path) as app:
         yield use(await new_user(app))
-
-
-async def destroyed(user: Jmap, subject: str = "Hello", **more: Any) -> tuple[Any, Any]:
-    """An Email as it was, and the DestroyedEmail that it has become."""
-    made = await user.import_email(message(subject), **more)
-    email = await user.get("Email", made["id"])
-    before = await user.state("DestroyedEmail")
-    await user.set("Email", destroy=[email["id"]])
-    changes = await user.call("DestroyedEmail/changes", sinceState=before)
-    [id] = changes["created"]
-    return email, await user.get("DestroyedEmail", id)
-
-
-async def restore(user: Jmap, *ids: str, **args: Any) -> Any:
-    return await user.call("DestroyedEmail/restore", ids=list(ids), **args)
-
-
-async def consistent(user: Jmap) -> None:
-    """Counters, Threads and quota agree with the Emails."""
-    async with user.app.store.read(user.account) as snapshot:
-        assert [line async for line in audit(snapshot)] == []
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = datetime.now(UTC)
-
-    def now(self) -> datetime:
-        return self.time
-
-
-async def maintain(app: App, *, later: timedelta, life: timedelta = WEEK) -> None:
-    """A round of maintenance as it will be after that time."""
-    clock = Clock()
-    clock.time += later
-    kept = Undelete(app.admission, life)
-    upkeep = Retention(app.store, kept, app.admission.charge).round
-    assert await Maintenance(app.store, app.blobs, clock, upkeep).round() is not None
 
 
 # ---------------------------------------------------------------- destroyed and restored
@@ -198,6 +145,20 @@ async def test_one_of_two_copies_moved_to_another_account(app: App, alice: Jmap,
     assert await alice.query("DestroyedEmail") == []
 
 
+async def test_updated_and_destroyed_by_one_call(alice: Jmap) -> None:
+    made = await alice.import_email(message())
+    arguments = {
+        "accountId": alice.account,
+        "update": {made["id"]: {"keywords/mine": True}},
+        "destroy": ["#e"],
+    }
+    response = await alice.request(["Email/set", arguments, "0"], createdIds={"e": made["id"]})
+    assert response["methodResponses"][0][1]["destroyed"] == [made["id"]], response
+    [id] = await alice.query("DestroyedEmail")
+    assert (await alice.get("DestroyedEmail", id))["keywords"] == {"mine": True}
+    assert (await restore(alice, id))["notRestored"] is None
+
+
 async def test_a_draft_that_is_replaced_is_not_kept(alice: Jmap) -> None:
     made = await alice.import_email(message(), keywords={"$draft": True})
     await alice.set("Email", destroy=[made["id"]])
@@ -261,10 +222,11 @@ async def test_to_destroy_it_is_for_good(app: App, alice: Jmap) -> None:
     assert email["id"] not in await alice.query("Email")
 
 
-async def test_who_may_only_read_restores_nothing(alice: Jmap, reader: Jmap) -> None:
+async def test_who_may_only_read_sees_nothing_of_it(alice: Jmap, reader: Jmap) -> None:
     _, kept = await destroyed(alice)
     assert (await use(reader).error("DestroyedEmail/restore", ids=[kept["id"]]))["type"] == "accountReadOnly"
-    assert await reader.query("DestroyedEmail") == [kept["id"]]
+    assert await reader.query("DestroyedEmail") == []
+    assert (await reader.call("DestroyedEmail/get", ids=[kept["id"]]))["notFound"] == [kept["id"]]
 
 
 async def test_it_is_known_to_whom_uses_the_capability(jmap: Jmap) -> None:
@@ -318,83 +280,3 @@ async def test_no_more_is_kept_than_the_mail_may_take(tmp_path: Path) -> None:
         await maintain(app, later=timedelta(0))
         left = [await alice.get("DestroyedEmail", id) for id in await alice.query("DestroyedEmail")]
         assert sorted(kept["subject"] for kept in left) == ["Mail3", "Mail4"]
-
-
-# ---------------------------------------------------------------- rules
-
-
-async def test_a_rule_takes_out_what_stays_too_long(anywhere: Jmap) -> None:
-    app = anywhere.app
-    inbox, archive = await anywhere.mailbox("inbox"), await anywhere.mailbox("archive")
-    rule = await anywhere.create("RetentionRule", mailboxId=archive, days=30)
-    old = {"receivedAt": "2001-01-01T00:00:00Z"}
-    alone = await anywhere.import_email(message("alone"), archive, **old)
-    both = await anywhere.import_email(message("both"), mailboxIds={archive: True, inbox: True}, **old)
-    other = await anywhere.import_email(message("other"), inbox, **old)
-    await maintain(app, later=timedelta(0))
-    late = await anywhere.import_email(message("late"), archive)
-    await maintain(app, later=timedelta(days=29))
-    assert len(await anywhere.query("Email")) == 4
-    await maintain(app, later=timedelta(days=31), life=timedelta(days=60))
-    assert set(await anywhere.query("Email")) == {both["id"], other["id"], late["id"]}
-    assert (await anywhere.get("Email", both["id"]))["mailboxIds"] == {inbox: True}
-    [kept] = await anywhere.query("DestroyedEmail")
-    assert (await anywhere.get("DestroyedEmail", kept))["emailId"] == alone["id"]
-    await consistent(anywhere)
-    await anywhere.set("RetentionRule", destroy=[rule["id"]])
-    await maintain(app, later=timedelta(days=90), life=timedelta(days=600))
-    async with app.store.read(anywhere.account) as snapshot:
-        assert await snapshot.get("RetentionFound", None) == []
-    assert late["id"] in await anywhere.query("Email")
-
-
-async def test_who_comes_back_to_a_mailbox_begins_anew(alice: Jmap) -> None:
-    app = alice.app
-    trash = await alice.mailbox("trash")
-    await alice.create("RetentionRule", mailboxId=trash, days=30)
-    made = await alice.import_email(message(), trash)
-    await maintain(app, later=timedelta(0))
-    await alice.update("Email", made["id"], mailboxIds={await alice.mailbox("inbox"): True})
-    await maintain(app, later=timedelta(days=20))
-    await alice.update("Email", made["id"], mailboxIds={trash: True})
-    await maintain(app, later=timedelta(days=21))
-    await maintain(app, later=timedelta(days=40))
-    assert await alice.query("Email") == [made["id"]]
-
-
-async def test_rules_are_checked(alice: Jmap) -> None:
-    archive = await alice.mailbox("archive")
-    for wrong in (
-        {"mailboxId": archive},
-        {"mailboxId": archive, "days": 0},
-        {"mailboxId": archive, "days": 1.5},
-        {"mailboxId": "m-none", "days": 1},
-    ):
-        assert (await alice.refused("RetentionRule", "create", wrong))["type"] == "invalidProperties"
-    made = await alice.create("RetentionRule", mailboxId=archive, days=1)
-    assert (await alice.refused("RetentionRule", "create", {"mailboxId": archive, "days": 2}))["type"] in (
-        "invalidProperties",
-        "alreadyExists",
-    )
-    await alice.update("RetentionRule", made["id"], days=400)
-    folder = (await alice.create("Mailbox", name="F"))["id"]
-    rule = await alice.create("RetentionRule", mailboxId=folder, days=1)
-    await alice.set("Mailbox", destroy=[folder])
-    assert [one["id"] for one in (await alice.call("RetentionRule/get"))["list"]] == [made["id"]]
-    assert rule["id"] != made["id"]
-
-
-async def test_a_rule_that_is_changed_meanwhile_counts_as_it_is_then(alice: Jmap) -> None:
-    app = alice.app
-    archive = await alice.mailbox("archive")
-    rule = await alice.create("RetentionRule", mailboxId=archive, days=1)
-    await alice.import_email(message(), archive)
-    await maintain(app, later=timedelta(0))
-    async with app.store.read(alice.account) as snapshot:
-        [stale] = await snapshot.get("RetentionRule", None)
-    await alice.update("RetentionRule", rule["id"], days=100)
-    retention = Retention(app.store, Undelete(app.admission, WEEK), app.admission.charge)
-    async with asyncio.timeout(60), hold(app.store, "maintenance") as lease:
-        now = datetime.now(UTC) + timedelta(days=2)
-        assert await retention._remove(alice.account, stale, lease, now) == 0
-    assert len(await alice.query("Email")) == 1

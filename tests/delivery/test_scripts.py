@@ -1,10 +1,14 @@
 """What scripts do with mail: mailboxes, keywords, departures, replies (RFC 5228 and its extensions)."""
 
+import asyncio
+import smtplib
+
 import pytest
 
 from delivery.world import ALICE, BOB, MESSAGE, SENDER, World
+from veredus.delivery import places
 from veredus.delivery.filing import Again
-from veredus.delivery.terms import Terms
+from veredus.smtp.server import serve as serve_smtp
 
 _REQUIRE = (
     'require ["fileinto", "copy", "mailbox", "special-use", "imap4flags", "editheader", "reject", "ereject",'
@@ -270,16 +274,27 @@ async def test_what_cannot_leave_is_kept(world: World, reach: str, expected: lis
 
 async def test_a_bomb_is_bounded(world: World) -> None:
     """Redirects, mailboxes, actions, steps: each ends at its limit, and the message is in the inbox."""
-    limits = Terms()
+    world.configure(max_steps=1000)
+    limits = world.terms
     many = "".join(f'redirect "r{n}@example.org";' for n in range(limits.max_redirects + 1))
     await world.script(many)
     await world.deliver()
     assert await world.outcome() == ["Inbox"]
-    # As many nested blocks of tests as a script may have, again and again.
+    # Two steps each.
     tests = " ".join('if header :contains "subject" "a" { keep; }' for _ in range(limits.max_steps))
     await world.script(tests)
     await world.deliver()
     assert await world.outcome() == ["Inbox", "Inbox"]
+
+
+async def test_senders_cannot_make_mailboxes_without_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "_MOST", 8)
+    await world.script(_REQUIRE + 'if header :matches "subject" "*" { fileinto :create "${1}"; }')
+    for number in range(4):
+        await world.deliver(MESSAGE.replace("Lunch on Friday", f"Box {number}"))
+    assert await world.stored() == ["Box 0", "Box 1", "Inbox", "Inbox"]
 
 
 async def test_a_mailbox_that_goes_while_the_script_runs_is_the_inbox(
@@ -299,3 +314,20 @@ async def test_a_mailbox_that_goes_while_the_script_runs_is_the_inbox(
     monkeypatch.setattr(world.inbound._decisions, "plan", overtaken)
     await world.deliver()
     assert await world.stored() == ["Inbox"]
+
+
+async def test_a_client_hears_the_reason_of_a_rejection(world: World) -> None:
+    """Over a socket, in lines (RFC 5429 §2.1)."""
+    await world.script(_REQUIRE + 'ereject "Not today.\nAsk again.";')
+    server = await serve_smtp(["127.0.0.1:0"], world.inbound, hostname="mx.example.com")
+    host, _, port = server.addresses[0].rpartition(":")
+
+    def send() -> tuple[int, bytes]:
+        with smtplib.SMTP(host, int(port), local_hostname="mail.example.net") as smtp:
+            smtp.ehlo()
+            smtp.mail(SENDER)
+            smtp.rcpt(ALICE)
+            return smtp.data(MESSAGE)
+
+    assert await asyncio.to_thread(send) == (550, b"5.7.1 Not today.\n5.7.1 Ask again.")
+    await server.close()

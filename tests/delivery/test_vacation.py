@@ -10,6 +10,7 @@ from veredus.conditions import EVERYTHING
 from veredus.delivery import memory
 from veredus.delivery.tables import REMEMBERED
 from veredus.formats.mime import message as messages
+from veredus.formats.mime.addresses import as_addresses
 from veredus.formats.mime.encoded_word import as_text
 
 AWAY = 'require ["vacation"]; vacation :days 7 :subject "Gone" "Back on Monday.";'
@@ -109,6 +110,17 @@ async def test_an_answer_comes_from_the_alias_that_was_written_to(world: World) 
     await world.deliver(MESSAGE.replace("Alice <alice@", "Ally <ally@"), ALICE)
     [sent] = await _answers(world)
     assert sent.field("From") == "ally@example.com"
+
+
+async def test_an_answer_has_the_name_of_the_identity(world: World) -> None:
+    async with world.app.store.write(world.alice) as tx:
+        identity = {"id": "i1", "name": "Alice Ü.", "email": ALICE, "replyTo": None, "bcc": None}
+        await tx.put("Identity", {**identity, "textSignature": "", "htmlSignature": "", "mayDelete": False})
+    await world.vacation(textBody="Away")
+    await world.deliver()
+    [sent] = await _answers(world)
+    [author] = as_addresses(sent.field("From") or "")
+    assert author == {"name": "Alice Ü.", "email": ALICE}
 
 
 async def test_script_and_response_give_one_answer_between_them(every: World) -> None:
@@ -222,10 +234,11 @@ async def test_a_subject_from_outside_stays_one_line(world: World) -> None:
     assert sent.field("Bcc") is None
 
 
-async def test_a_storm_of_senders_is_bounded(every: World) -> None:
+async def test_a_storm_of_senders_is_bounded(every: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world = every
     await world.vacation(textBody="Away")
-    most = memory.RATES["vacation"]
+    most = 10
+    monkeypatch.setattr(memory, "RATES", {"vacation": most})
     for number in range(most + 20):
         await world.deliver(sender=f"s{number}@example.net")
     assert len(await _answers(world)) == most

@@ -14,6 +14,7 @@ LIBRARIES = {
     "argon2": {"veredus.auth"},
     "cryptography": {
         "veredus.formats.dkim",
+        "veredus.formats.dkim_verify",
         "veredus.formats.smime",
         "veredus.formats.smime_certificate",
         "veredus.formats.smime_signature",
@@ -21,7 +22,6 @@ LIBRARIES = {
         "veredus.formats.webpush",
         "veredus.relay.dane",
     },
-    "dkim": {"veredus.inspection"},
     "dns": {"veredus.client", "veredus.resolver"},
     "httptools": {"veredus.http"},
     "idna": {"veredus.domains", "veredus.relay"},

@@ -5,9 +5,9 @@
         assert smtp.messages[0].recipients == ["ann@example.org"]
 
 A rule is asked at each moment: "connect", a command ("EHLO", "MAIL", "RCPT", "DATA", ...), "text" (the first
-octets of a message are there) and "end" (its last ones are, and no reply is). The first that fits decides: a str is
-a reply (of several lines, with their own codes), bytes are sent as they are, and there are HANG, STALL, DROP, CLOSE, Last and
-Slow. No rule: as a good server would. ``smtp.rules`` may be changed at any time.
+octets of a message are there) and "end" (its last ones are, and no reply is). The first that fits decides: a str
+is a reply (of several lines, with their own codes), bytes are sent as they are, and there are HANG, STALL, DROP,
+CLOSE, Last and Slow. No rule: as a good server would. ``smtp.rules`` may be changed at any time.
 """
 
 import asyncio
@@ -133,6 +133,9 @@ class Peer:
             await dialogue.run()
         except (asyncio.IncompleteReadError, OSError, ssl.SSLError):
             pass
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
         finally:
             writer.close()
 

@@ -85,6 +85,9 @@ async def test_mail_of_a_domain_is_signed_with_both_keys(domains: Domains, dns: 
 
 async def test_without_a_key_nothing_is_signed(domains: Domains) -> None:
     await domains.add("example.com")
+    assert await domains.has("Example.Com")
+    for other in ("example.org", "com", "a.example.com", "[127.0.0.1]"):
+        assert not await domains.has(other)
     for other in ("example.org", "com", "", "notexample.com", "a b", "\N{SNOWMAN}" * 80):
         assert await domains.sign(other, MESSAGE) == b""
 

@@ -246,9 +246,7 @@ async def test_nobody_listens() -> None:
     async with peer() as smtp:
         url = smtp.url
     async with relaying(url) as relay:
-        with pytest.raises(
-            Unreachable, match=r"451 4\.4\.1 127\.0\.0\.1 port \d+: .*[Rr]efused|Connect call failed"
-        ):
+        with pytest.raises(Unreachable, match=r"451 4\.4\.1 127\.0\.0\.1 port \d+: Connection refused"):
             await relay.send(HOST, parcel())
     async with relaying("smtp://no-such-host.invalid:25") as relay:
         with pytest.raises(Unreachable, match=r"451 4\.4\.3 no-such-host\.invalid: "):

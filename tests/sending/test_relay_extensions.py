@@ -121,7 +121,7 @@ async def test_an_address_cannot_be_a_command(address: str) -> None:
 async def test_the_null_path_has_no_name() -> None:
     async with peer() as smtp, relaying(smtp.url) as relay:
         await relay.send(HOST, parcel("Ann@EXAMPLE.org", sender=""))
-    assert (smtp.messages[0].sender, smtp.messages[0].recipients) == ("<>", ["Ann@example.org"])
+    assert (smtp.messages[0].sender, smtp.messages[0].recipients) == ("<>", ["Ann@EXAMPLE.org"])
 
 
 async def test_the_same_recipient_twice_gets_it_once() -> None:

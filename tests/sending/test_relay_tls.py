@@ -1,20 +1,23 @@
 """TLS to other hosts: as they offer it, as we demand it, as DNS demands it (RFC 3207, 7672, 8461), and log-in."""
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from hashlib import sha256, sha512
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from push.peers import Authority
 from sending.dns_server import DnsServer, dns_server
-from sending.peer import HANG, Last, on, peer
+from sending.peer import DROP, HANG, STALL, Last, on, peer
 from sending.relays import BRIEF, fate, parcel, relaying
-from veredus.ports import Fate, Unreachable
+from sending.script import Rule
+from veredus.ports import Fate, Parcel, Unreachable
 from veredus.relay.routes import SmartHost
 
 HOST = "127.0.0.1"
@@ -81,6 +84,35 @@ async def test_tls_that_fails_is_done_without_unless_it_is_required(
                 await relay.send(HOST, parcel())
             assert not caught.value.is_final
             assert smtp.messages == []
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_break_in_the_text_is_told_from_one_after_it(
+    foreign: ssl.SSLContext, run: Callable[[Coroutine[None, None, None]], None]
+) -> None:
+    """As without TLS, though it has buffers of its own, and each loop has others."""
+    run(_breaks(foreign))
+
+
+async def _breaks(tls: ssl.SSLContext) -> None:
+    large = parcel(data=b"Subject: large\r\n\r\n" + b"y" * 10_000_000)
+    cases = [
+        (on("text", DROP), large, "later"),
+        (on("text", STALL), large, "later"),
+        (on("text", Last("552 5.3.4 too large")), large, "failed"),
+        (on("end", DROP), large, "unknown"),
+        (on("end", DROP), parcel(), "unknown"),
+        (on("end", HANG), parcel(), "unknown"),
+    ]
+
+    async def one(rule: Rule, message: Parcel, kind: str) -> None:
+        async with peer(rule, tls=tls) as smtp, relaying(smtp.url, timeouts=BRIEF) as relay:
+            assert (await relay.send(HOST, message))[ANN].kind == kind
+        assert smtp.messages == []
+
+    async with asyncio.TaskGroup() as tasks:
+        for case in cases:
+            tasks.create_task(one(*case))
 
 
 @pytest.mark.parametrize("is_implicit", [False, True], ids=["STARTTLS", "smtps"])

@@ -34,6 +34,7 @@ ACTIONS: dict[str, list[sieve.Action]] = {
     'addflag "\\\\Seen"; fileinto "a"; addflag "x"; keep;': [FileInto("a", ("\\Seen",)), Keep(("\\Seen", "x"))],
     'setflag ["a b", "A"]; removeflag "b";': [Keep(("a",))],
     'setflag "a"; keep :flags "";': [KEEP],
+    'setflag ["\\\\Draft", "\\\\Foo", "a(b", "$x"];': [Keep(("\\Draft", "$x"))],
     'fileinto :flags "a" "x"; fileinto :flags "b" "x";': [FileInto("x", ("a", "b"))],
     'setflag "mine" ["a", "b"]; removeflag "mine" "a"; keep :flags "${mine}";': [Keep(("b",))],
     # variables
@@ -70,7 +71,7 @@ ERRORS = {
     'reject "a"; ereject "b";': "rejected only once",
     'vacation "a"; vacation "b";': "vacation may be used once only",
     'discard;\nset "a" "x"; redirect "${a}";': "line 3: redirect to what is no address",
-    'fileinto "${none}";': "fileinto without the name of a mailbox",
+    'fileinto "${none}";': "fileinto with what is no name of a mailbox",
     'set "r" "a("; if header :regex "subject" "${r}" {}': "bad regular expression",
     'addheader "${none}" "x";': "no name of a header field",
     'set "m" "tel:1"; notify "${m}";': "only mailto: is a method",

@@ -15,7 +15,6 @@ from veredus.blobs.methods import blob_methods
 from veredus.config.settings import Config
 from veredus.delivery.tables import TABLE as REMEMBERED_TABLE
 from veredus.domains.domains import TABLE as DOMAIN_TABLE
-from veredus.domains.domains import Domains
 from veredus.engine.blobs import UPLOADS, load
 from veredus.engine.core import BLOB_COPY
 from veredus.engine.filters import compile_filter
@@ -44,7 +43,7 @@ from veredus.mail.thread import THREAD
 from veredus.mail.undelete import Undelete
 from veredus.mail.vacation import VACATION_RESPONSE
 from veredus.outgoing.records import TABLES as OUTGOING_TABLES
-from veredus.ports import BlobStore, Clock, Store, Table
+from veredus.ports import BlobStore, Table
 from veredus.push.web.email_push import CAPABILITY as EMAIL_PUSH_CAPABILITY
 from veredus.push.web.email_push import EmailPushChecks
 from veredus.push.web.records import TABLES as PUSH_TABLES
@@ -53,7 +52,7 @@ from veredus.push.web.vapid import CAPABILITY as VAPID_CAPABILITY
 from veredus.push.web.vapid import TABLE as VAPID_TABLE
 from veredus.quota.type import QUOTA, charge
 from veredus.schema import DataType, Method
-from veredus.scripts.content import mistake
+from veredus.scripts.content import compiler
 from veredus.scripts.type import ScriptLimits, sieve_script_type
 from veredus.wire.websocket import CAPABILITY as WEBSOCKET_CAPABILITY
 from veredus.wire.websocket import capability as websocket_capability
@@ -115,7 +114,7 @@ def _trust(config: Config) -> Trust:
 def _sieve_script(config: Config) -> DataType:
     sieve = config.sieve
     limits = ScriptLimits(sieve.max_scripts, sieve.max_size, sieve.max_redirects)
-    return sieve_script_type(limits, mistake, EXTENSIONS, f"Veredus {__version__}")
+    return sieve_script_type(limits, compiler(limits.max_size), EXTENSIONS, f"Veredus {__version__}")
 
 
 def _submission(config: Config) -> list[DataType]:
@@ -163,8 +162,3 @@ def tables_of(registry: Registry) -> list[Table]:
         DOMAIN_TABLE,
         REMEMBERED_TABLE,
     ]
-
-
-def domains_of(store: Store, clock: Clock) -> Domains:
-    """The domains that this server signs for."""
-    return Domains(store, SYSTEM, clock)

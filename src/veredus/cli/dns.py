@@ -43,6 +43,9 @@ def records_(
         else:
             use = "" if record.is_needed else " - as you like"
             typer.echo(f"; {record.why}{use}\n{record.zone_line()}")
+    for key in domain.with_status("retired"):
+        name_of_key = f"{key.selector}._domainkey.{domain.name}"
+        typer.echo(f"; Leave {name_of_key} until {key.leave_until:%Y-%m-%d}: what it signed is on its way.")
     told = "".join(f";   {line}\n" for line in policy.splitlines())
     typer.echo(f"; The policy of MTA-STS, at {where}:\n{told}", nl=False)
 

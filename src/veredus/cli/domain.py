@@ -21,12 +21,11 @@ Name = Annotated[str, typer.Argument(help="The domain, such as example.com.", me
 
 def with_domains(ctx: typer.Context, work: Callable[["Domains"], Awaitable[T]], *, create: bool = False) -> T:
     """What ``work`` gives. ``create``: see ``with_app``."""
-    from veredus.app.registry import domains_of
     from veredus.domains.names import DomainError
 
     async def opened(app: "App") -> T:
         try:
-            return await work(domains_of(app.store, app.clock))
+            return await work(app.domains)
         except DomainError as error:
             raise Failure(str(error)) from error
 

@@ -1,6 +1,6 @@
 """Who is answered while the recipient is away, and what (RFC 3834, RFC 5230, RFC 8621 §8)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -92,10 +92,14 @@ def subject_of(given: str | None, headers: Sequence[Header]) -> str:
 
 
 class Answering(Struct, frozen=True, kw_only=True):
-    """What an answer needs beside its text. ``own_address``: that the message was sent to."""
+    """What an answer needs beside its text. ``own_address``: that the message was sent to.
+
+    ``names``: of the account's Identities, by address.
+    """
 
     sender: str
     own_address: str
+    names: Mapping[str, str]
     headers: Sequence[Header]
     hostname: str
     now: datetime
@@ -103,6 +107,7 @@ class Answering(Struct, frozen=True, kw_only=True):
     def _heading(self, subject: str | None, own_address: str) -> Heading:
         return Heading(
             sender=own_address,
+            sender_name=self.names.get(own_address.lower()),
             to=self.sender,
             subject=subject_of(subject, self.headers),
             hostname=self.hostname,

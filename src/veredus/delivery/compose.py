@@ -13,14 +13,16 @@ from veredus.formats.mime.build_headers import field
 from veredus.formats.mime.email import convenience
 from veredus.formats.mime.fields import header_block, with_crlf
 from veredus.formats.mime.header import Header, split_header_block
+from veredus.mail.identity import is_mailbox
 from veredus.wire.ids import new_id
 
 MAX_BODY: Final = 256 * 1024
 """Characters of a body; the rest is cut."""
 _MAX_SUBJECT: Final = 500
+# RFC 5321 §4.5.3.1: 64 octets, the at sign, and 255.
+_MAX_ADDRESS: Final = 320
 _MAX_REFERENCES: Final = 20
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
-_ADDRESS = re.compile(r"[^\s<>@\x00-\x1f\x7f]+@[^\s<>@\x00-\x1f\x7f]+")
 
 
 class Heading(Struct, frozen=True, kw_only=True):
@@ -30,6 +32,7 @@ class Heading(Struct, frozen=True, kw_only=True):
     """
 
     sender: str
+    sender_name: str | None = None
     to: str
     subject: str
     hostname: str
@@ -41,7 +44,7 @@ class Heading(Struct, frozen=True, kw_only=True):
 
 def is_address(text: str) -> bool:
     """Whether mail can be sent there."""
-    return len(text) <= 254 and _ADDRESS.fullmatch(text) is not None
+    return len(text) <= _MAX_ADDRESS and is_mailbox(text)
 
 
 def one_line(text: str) -> str:
@@ -52,7 +55,7 @@ def one_line(text: str) -> str:
 def compose(heading: Heading, body: Entity) -> bytes:
     """The message; it answers ``heading.about`` by In-Reply-To and References (RFC 5322 §3.6.4)."""
     fields = [
-        _address("From", heading.sender),
+        _address("From", heading.sender, heading.sender_name),
         _address("To", heading.to),
         field("Subject", "asText", one_line(heading.subject)),
         field("Date", "asDate", heading.date.isoformat(timespec="seconds")),
@@ -65,8 +68,8 @@ def compose(heading: Heading, body: Entity) -> bytes:
     return b"".join(fields) + body.octets()
 
 
-def _address(name: str, address: str) -> bytes:
-    return field(name, "asAddresses", [{"email": address}])
+def _address(field_name: str, address: str, name: str | None = None) -> bytes:
+    return field(field_name, "asAddresses", [{"name": name and one_line(name), "email": address}])
 
 
 def _threading(about: Sequence[Header]) -> list[bytes]:

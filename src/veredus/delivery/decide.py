@@ -6,21 +6,12 @@ from typing import Final
 
 import structlog
 
-from veredus.delivery import memory, refusal
 from veredus.delivery.answer import (
-    RESPONSE_SECONDS,
-    Answering,
     Own,
-    addressed,
-    is_automatic,
-    may_answer,
-    with_addresses,
 )
 from veredus.delivery.case import Case
-from veredus.delivery.compose import is_address
-from veredus.delivery.notify import MOST as MOST_NOTIFICATIONS
-from veredus.delivery.notify import Notification
-from veredus.delivery.plan import Arrival, Copy, Leaving, Once, Plan
+from veredus.delivery.letters import Letters
+from veredus.delivery.plan import Arrival, Copy, Leaving, Plan
 from veredus.delivery.rules import RuleBook, Rules
 from veredus.delivery.running import outcome_of
 from veredus.delivery.terms import Terms
@@ -35,11 +26,8 @@ from veredus.formats.sieve import (
     Reject,
     Vacation,
 )
-from veredus.formats.sieve.mailto import mailto
 from veredus.mail.email.admit import Admission, Prepared
 from veredus.mail.email.shape import normalized_keywords
-from veredus.mail.outbox import Origin
-from veredus.mail.vacation import VacationResponse
 from veredus.ports import BlobStore, Clock, Directory, Store
 from veredus.wire.dates import utc_date
 from veredus.wire.errors import SetError
@@ -69,12 +57,13 @@ class Decisions:
         self._store, self._blobs, self._directory = store, blobs, directory
         self._admission, self._clock, self._terms = admission, clock, terms
         self._book = RuleBook(store, blobs)
+        self._letters = Letters(store, blobs, directory, terms)
 
     async def plan(self, account: Id, arrival: Arrival, recipient: str) -> Plan:
         """Raises Unavailable."""
         rules = await self._book.of(account)
         if rules.is_empty:
-            return Plan((Copy((Keep(),), _keywords(Keep(), is_junk=arrival.is_junk), arrival.prepared),))
+            return Plan((Copy((Keep(),), keywords(Keep(), is_junk=arrival.is_junk), arrival.prepared),))
         case = await self._case(account, arrival, recipient)
         outcome = _KEEP
         if rules.script is not None:
@@ -82,6 +71,10 @@ class Decisions:
             if script is not None:
                 outcome = await outcome_of(case, script, self._store, self._book, self._terms)
         return await self._plan_of(case, outcome, rules)
+
+    async def reaches(self, address: str) -> bool:
+        """Whether the sender of a message can be told something. Raises Unavailable."""
+        return await self._letters.reaches(address)
 
     async def _case(self, account: Id, arrival: Arrival, recipient: str) -> Case:
         addresses = await self._directory.addresses(account)
@@ -95,51 +88,42 @@ class Decisions:
     # ------------------------------------------------------------ from actions to a plan
 
     async def _plan_of(self, case: Case, outcome: Outcome, rules: Rules) -> Plan:
-        filings: list[Keep | FileInto] = []
-        leaving: list[Leaving] = []
-        notifications: list[Notify] = []
-        vacation: Vacation | None = None
-        refused: Plan | None = None
-        is_kept_here = not outcome.actions
-        for action in outcome.actions:
-            match action:
-                case Keep() | FileInto():
-                    filings.append(action)
-                case Redirect():
-                    if await self._may_redirect(case, action):
-                        leaving.append(await self._redirect(case, action))
-                    else:
-                        is_kept_here = True
-                case Reject():
-                    refused = await self._reject(case, action)
-                    is_kept_here |= refused is None
-                case Vacation():
-                    vacation = action
-                case Notify():
-                    notifications.append(action)
-        if is_kept_here and not filings:
-            filings.append(Keep())
+        filings = [action for action in outcome.actions if isinstance(action, (Keep, FileInto))]
+        redirects = [action for action in outcome.actions if isinstance(action, Redirect)]
+        leaving = [
+            await self._redirect(case, redirect)
+            for redirect in redirects
+            if await self._may_redirect(case, redirect)
+        ]
+        # A script may say many things, but rejects and answers once.
+        reject = next((action for action in outcome.actions if isinstance(action, Reject)), None)
+        vacation = next((action for action in outcome.actions if isinstance(action, Vacation)), None)
+        refused = None if reject is None else await self._letters.reject(case, reject)
+        is_withheld = len(leaving) < len(redirects) or (reject is not None and refused is None)
+        if not filings and (is_withheld or not outcome.actions):
+            filings = [Keep()]
         if refused is None:
-            answer = await self._answer(case, vacation, rules.vacation if filings else None)
-            leaving += [] if answer is None else [answer]
-        leaving += await self._notify(case, notifications)
+            leaving += await self._letters.answer(case, vacation, rules.vacation if filings else None)
+            refused = Plan()
+        notifications = [action for action in outcome.actions if isinstance(action, Notify)]
+        leaving += await self._letters.notify(case, notifications)
         return Plan(
             await self._copies(case, filings),
-            (*leaving, *(refused.leaving if refused else ())),
+            (*leaving, *refused.leaving),
             outcome.duplicates,
             case.new_keys,
-            refused.refusal if refused else None,
+            refused.refusal,
         )
 
     async def _copies(self, case: Case, filings: Sequence[Keep | FileInto]) -> tuple[Copy, ...]:
         """One Email for all mailboxes that are to have the same message with the same keywords."""
         grouped: dict[tuple[tuple[str, ...], bytes | None], list[Keep | FileInto]] = {}
         for filing in filings:
-            keywords = _keywords(filing, is_junk=case.arrival.is_junk)
-            grouped.setdefault((keywords, filing.message), []).append(filing)
+            key = keywords(filing, is_junk=case.arrival.is_junk), filing.message
+            grouped.setdefault(key, []).append(filing)
         edited = {message: await self._prepared(case, message) for _, message in grouped}
         return tuple(
-            Copy(tuple(group), keywords, edited[message]) for (keywords, message), group in grouped.items()
+            Copy(tuple(group), together, edited[message]) for (together, message), group in grouped.items()
         )
 
     async def _prepared(self, case: Case, message: bytes | None) -> Prepared:
@@ -154,126 +138,25 @@ class Decisions:
 
     async def _may_redirect(self, case: Case, redirect: Redirect) -> bool:
         """Not spam, not to oneself, and not what has passed here already (RFC 5228 §10)."""
-        if case.arrival.is_junk or not await self.reaches(redirect.address):
+        if case.arrival.is_junk or not await self._letters.reaches(redirect.address):
             return False
         passed = {value.strip().lower() for name, value in case.headers if name.lower() == "delivered-to"}
         for address in list(passed)[:_MOST_MARKS]:
-            if await self._is_here(case, address):
+            if await self._letters.is_here(case, address):
                 log.warning("redirect refused", account=case.account, reason="it has passed here before")
                 return False
-        return not await self._is_here(case, redirect.address)
-
-    async def reaches(self, address: str) -> bool:
-        """Whether a message can be sent there. Raises Unavailable."""
-        if not is_address(address) or self._terms.reach == "nobody":
-            return False
-        return self._terms.reach == "everybody" or await self._directory.resolve(address) is not None
-
-    async def _is_here(self, case: Case, address: str) -> bool:
-        """Whether mail for that address would come to this account."""
-        return is_address(address) and await self._directory.resolve(address) == case.account
+        return not await self._letters.is_here(case, redirect.address)
 
     async def _redirect(self, case: Case, redirect: Redirect) -> Leaving:
         """With the envelope sender that it came with, and a mark that says that it has passed here."""
         data = case.arrival.data if redirect.message is None else redirect.message
         mark = f"Delivered-To: {case.recipient}\r\n".encode()
-        return await self._leaving(
+        return await self._letters.leaving(
             "redirect", case.sender, (redirect.address,), mark + without_fields(data, ("Return-Path",))
         )
 
-    async def _leaving(
-        self,
-        origin: Origin,
-        sender: str,
-        recipients: tuple[str, ...],
-        data: bytes,
-        once: Once | None = None,
-    ) -> Leaving:
-        blob = await self._blobs.put(data, max_size=len(data))
-        return Leaving(origin, sender, recipients, blob, once)
 
-    # ------------------------------------------------------------ what the account says by itself
-
-    async def _reject(self, case: Case, reject: Reject) -> Plan | None:
-        """By a reply where the sender hears it, else by a message. None: nobody can be told of it."""
-        reply = refusal.reply(reject.reason)
-        is_said = reject.is_extended or reject.reason.isascii()
-        can_write = not case.arrival.is_junk and await self.reaches(case.sender)
-        if case.arrival.is_only and (is_said or not can_write):
-            return Plan(refusal=reply)
-        if not can_write:
-            return None
-        hostname, sender, recipient = self._terms.hostname, case.sender, case.recipient
-        if reject.is_extended:
-            data = refusal.bounce(hostname, sender, {recipient: reply}, case.arrival.data, case.now)
-        else:
-            data = refusal.rejection(hostname, sender, recipient, reject.reason, case.headers, case.now)
-        leaving = await self._leaving("reject", "", (sender,), data)
-        kept = Copy((Keep(),), _keywords(Keep(), is_junk=False), case.arrival.prepared)
-        return Plan(leaving=(Leaving(leaving.origin, "", leaving.recipients, leaving.blob, instead=kept),))
-
-    async def _answer(
-        self, case: Case, vacation: Vacation | None, response: VacationResponse | None
-    ) -> Leaving | None:
-        """By the script, or else by the VacationResponse, ``response`` if the message is kept."""
-        if case.arrival.is_junk or not await self.reaches(case.sender):
-            return None
-        own = case.own
-        if vacation is not None:
-            own = with_addresses(own, vacation.addresses)
-            once = Once(case.sender, f"sieve {vacation.handle}", vacation.seconds)
-        elif response is not None and response.answers(case.now):
-            once = Once(case.sender, "", RESPONSE_SECONDS)
-        else:
-            return None
-        if (
-            not may_answer(case.sender, case.headers)
-            or addressed(case.headers, own) is None
-            or await self._is_here(case, case.sender)
-        ):
-            return None
-        async with self._store.read(case.account) as snapshot:
-            if await memory.is_answered(snapshot, once, case.now):
-                return None
-        answering = Answering(
-            sender=case.sender,
-            own_address=case.own_address,
-            headers=case.headers,
-            hostname=self._terms.hostname,
-            now=case.now,
-        )
-        if vacation is not None:
-            data = answering.by_script(vacation, case.own)
-        else:
-            assert response is not None
-            data = answering.by_response(response)
-        # RFC 3834 §3.3: what fails to reach anybody is told to nobody, so that no circle begins.
-        return await self._leaving("vacation", "", (case.sender,), data, once)
-
-    async def _notify(self, case: Case, wanted: Sequence[Notify]) -> list[Leaving]:
-        if case.arrival.is_junk or not wanted or is_automatic(case.headers):
-            return []
-        notification = Notification(
-            headers=case.headers,
-            own=case.own,
-            own_address=case.own_address,
-            hostname=self._terms.hostname,
-            now=case.now,
-        )
-        # RFC 5436 §2.7: no errors come back of what tells of a message that no errors may come back of.
-        sender = case.own_address if case.sender else ""
-        made: list[Leaving] = []
-        for notify in wanted:
-            uri = mailto(notify.method)
-            for to in uri.recipients[: MOST_NOTIFICATIONS - len(made)]:
-                if not await self.reaches(to):
-                    continue
-                data = notification.write(notify, uri, to)
-                made.append(await self._leaving("notification", sender, (to,), data))
-        return made
-
-
-def _keywords(filing: Keep | FileInto, *, is_junk: bool) -> tuple[str, ...]:
+def keywords(filing: Keep | FileInto, *, is_junk: bool) -> tuple[str, ...]:
     r"""The flags of IMAP as keywords (RFC 8621 §4.1.1), sorted; \Deleted, and what is no keyword, is not."""
     found = {"$junk"} if is_junk and isinstance(filing, Keep) else set()
     for flag in filing.flags:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from veredus.delivery import refusal
 from veredus.delivery.decide import Decisions
 from veredus.delivery.filing import Again, Filing
-from veredus.delivery.plan import Arrival, Leaving, Plan
+from veredus.delivery.plan import Arrival, Leaving, Plan, is_lmtp
 from veredus.delivery.reports import link, report_in
 from veredus.delivery.terms import Terms
 from veredus.mail.email.admit import Admission
@@ -89,7 +89,7 @@ class Inbound:
         except SetError:
             return [_NOT_A_MESSAGE] * len(envelope.recipients)
         accounts = {address: await self._account(address) for address in envelope.recipients}
-        is_only = _tells_apart(envelope) or len(set(accounts.values())) == 1
+        is_only = is_lmtp(envelope) or len(set(accounts.values())) == 1
         report = await report_in(envelope, data, prepared.email)
         arrival = Arrival(envelope, data, prepared, received.is_junk, is_only, report)
         replies = await self._deliver_to_all(accounts, arrival)
@@ -126,7 +126,7 @@ class Inbound:
                 delivered[account] = reply
             replies[address] = delivered[account]
         failed = {address: reply for address, reply in replies.items() if reply.is_refusal}
-        if failed and len(failed) < len(replies) and not _tells_apart(arrival.envelope):
+        if failed and len(failed) < len(replies) and not arrival.tells_apart:
             return await self._tell(accounts, replies, failed, arrival)
         return replies
 
@@ -190,8 +190,3 @@ class Inbound:
             log.warning("delivery postponed after a part of it", error=str(error))
             return dict.fromkeys(accounts, _UNAVAILABLE)
         return {address: _TOLD if address in failed else reply for address, reply in replies.items()}
-
-
-def _tells_apart(envelope: Envelope) -> bool:
-    """LMTP has a reply for each recipient (RFC 2033 §4.2)."""
-    return "LMTP" in envelope.protocol

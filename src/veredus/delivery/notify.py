@@ -1,5 +1,6 @@
 """Notifications by mail that a script asks for (RFC 5435, RFC 5436)."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -15,6 +16,8 @@ from veredus.formats.sieve.mailto import Mailto
 
 MOST: Final = 10
 """Notifications of one message, to so many addresses in all."""
+# It would become a line end on the way.
+_LONE_CR = re.compile(r"\r(?!\n)")
 _IMPORTANCE: Final = {1: "high", 2: "normal", 3: "low"}
 
 
@@ -48,5 +51,7 @@ class Notification(Struct, frozen=True, kw_only=True):
 
     def _received(self) -> bytes:
         return b"".join(
-            f"{name}:{value}\r\n".encode() for name, value in self.headers if name.lower() == "received"
+            f"{name}:{_LONE_CR.sub(' ', value)}\r\n".encode()
+            for name, value in self.headers
+            if name.lower() == "received"
         )

@@ -10,6 +10,10 @@ from veredus.ports import Blob
 from veredus.reception import Envelope, Reply
 
 
+def is_lmtp(envelope: Envelope) -> bool:
+    return "LMTP" in envelope.protocol
+
+
 class Arrival(Struct, frozen=True):
     """A message that has arrived. ``data`` is stored as ``prepared.email["blobId"]``.
 
@@ -23,6 +27,11 @@ class Arrival(Struct, frozen=True):
     is_junk: bool
     is_only: bool
     report: Report | None = None
+
+    @property
+    def tells_apart(self) -> bool:
+        """LMTP has a reply for each recipient (RFC 2033 §4.2)."""
+        return is_lmtp(self.envelope)
 
 
 class Copy(Struct, frozen=True):

@@ -24,7 +24,6 @@ from veredus.wire.types import Id
 
 log = structlog.get_logger()
 
-_TAKEN = Reply(250, "2.6.0", "Message accepted for delivery")
 _OFF = Reply(550, "5.7.1", "This server sends no mail")
 _READ_ONLY = Reply(535, "5.7.8", "These credentials are for reading only")
 _GONE = Reply(530, "5.7.0", "Your credentials are not valid any more: log in again")
@@ -143,7 +142,7 @@ class Submitted:
             recipients=len(envelope.recipients),
             held=departure.is_held,
         )
-        return _TAKEN
+        return Reply(250, "2.6.0", f"Accepted as {departure.id}")
 
     async def _may_write_as(self, login: Login, headers: Iterable[Header]) -> bool:
         """Whether every address of From and Sender is the user's; a field without an address is nobody's."""

@@ -133,7 +133,7 @@ class Check:
         name = f"{key.selector}._domainkey.{self._domain.name}"
         texts = await self._texts(name)
         if key.status == "retired":
-            return "ok", f"retired on {key.since[:10]}; its record may be removed a week later"
+            return "ok", f"retired; leave its record until {key.leave_until:%Y-%m-%d}"
         add = f"add {self._record(name).zone_line()}"
         bad: Level = "problem" if key.status == "signing" else "warning"
         if not texts:

@@ -46,6 +46,11 @@ class Key(Struct, frozen=True):
     status: Status
     since: str
 
+    @property
+    def leave_until(self) -> datetime:
+        """How long a retired key has to stay in DNS."""
+        return datetime.fromisoformat(self.since) + RETIRED_FOR
+
 
 class Domain(Struct, frozen=True):
     """A domain of this server; ``at``: UTCDate, when it was added."""
@@ -180,6 +185,13 @@ class Domains:
             self._keys[domain] = keys
         return self._keys[domain]
 
+    async def has(self, name: str) -> bool:
+        """Whether it is one of ours, and no domain above or below one. Raises Unavailable."""
+        try:
+            return bool(await self.signing_keys(a_labels(name)))
+        except DomainError:  # an address literal, say
+            return False
+
     async def sign(self, domain: str, message: bytes) -> bytes:
         """The DKIM-Signature fields to put before a message; empty when there is no key.
 
@@ -239,4 +251,4 @@ def _moved_on(key: JsonObject, since: str) -> JsonObject:
 
 
 def _is_over(key: JsonObject, now: datetime) -> bool:
-    return key["status"] == "retired" and datetime.fromisoformat(key["since"]) + RETIRED_FOR <= now
+    return key["status"] == "retired" and msgspec.convert(key, Key).leave_until <= now

@@ -27,6 +27,7 @@ from veredus.formats.report_values import (
 from veredus.formats.report_write import extension_problem, line_problem, typed, write_dsn, write_mdn
 
 __all__ = [
+    "Action",
     "Disposition",
     "Mdn",
     "Notice",

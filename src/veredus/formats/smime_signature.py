@@ -87,6 +87,9 @@ def check_signature(
     check = _checker(signer.signature_algorithm, name, key)
     if signer.signed is None:
         signed = content.octets()
+        if signed.startswith(b"\x31"):
+            # Somebody's signed attributes, passed off as a content that they signed; no header begins so.
+            raise Refused("The signature is of something else than a message.")
     else:
         if signer.content_type != content_type:
             raise Refused("The signature is of another type of content.")

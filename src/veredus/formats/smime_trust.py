@@ -80,6 +80,7 @@ class Trust:
     def __init__(self, authorities: Sequence[x509.Certificate] = ()) -> None:
         self.authorities = tuple(authorities)
         prints = sorted(hashlib.sha256(one.public_bytes(Encoding.DER)).digest() for one in self.authorities)
+        self._store = Store(self.authorities) if self.authorities else None
         self.name = hashlib.sha256(b"".join(prints)).hexdigest()[:16]
 
     @classmethod
@@ -100,9 +101,9 @@ class Trust:
             )
         if moment > certificate.not_valid_after_utc:
             return f"The signer's certificate expired on {certificate.not_valid_after_utc:%Y-%m-%d}."
-        if not self.authorities:
+        if self._store is None:
             return None
-        builder = PolicyBuilder().store(Store(self.authorities)).time(moment)
+        builder = PolicyBuilder().store(self._store).time(moment)
         verifier = builder.extension_policies(ca_policy=_AUTHORITY, ee_policy=_SIGNER).build_client_verifier()
         try:
             verifier.verify(certificate, list(others))

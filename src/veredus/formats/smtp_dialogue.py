@@ -308,7 +308,9 @@ class Dialogue:
             body=transaction.body,
             size=transaction.size,
             tls=self._tls,
-            wishes=self.login and Wishes(self.login, transaction.parameters or {}, transaction.of_recipients),
+            wishes=Wishes(self.login, transaction.parameters or {}, transaction.of_recipients)
+            if self.login
+            else None,
         )
 
     def _protocol(self, smtputf8: bool) -> Protocol:

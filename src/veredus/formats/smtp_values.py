@@ -237,10 +237,10 @@ def trace_headers(
 
 
 def submission_trace(envelope: Envelope, hostname: str, id: str, date: datetime) -> bytes:
-    """The Received field of a message that a user has submitted (RFC 6409 §8).
+    """The Received field of a message that a user has submitted.
 
-    It names neither the user nor the user's host: that is nobody's business whom the message is sent to.
-    Our log has the address under ``id``.
+    It names neither the user nor the user's host, which is not the recipients' business (§7.6); so it has no
+    "from", as RFC 5322 §3.6.7 allows and the grammar of §4.4 does not. Our log has the address under ``id``.
     """
     return (
         f"Received: by {hostname} with {envelope.protocol} id {id};\r\n"

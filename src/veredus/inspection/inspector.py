@@ -6,6 +6,7 @@ ARC (RFC 8617) is not looked at: it would need a list of forwarders that are tru
 
 import asyncio
 import importlib.util
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal
 
 import structlog
@@ -32,7 +33,7 @@ _Reply = tuple[int, str, str]
 _SPAM: _Reply = (550, "5.7.1", "This message looks like spam")
 _LATER: _Reply = (451, "4.7.1", "Try again later")
 # The modules of the extra `checks`.
-_EXTRA = ("authheaders", "dkim", "spf")
+_EXTRA = ("authheaders", "spf")
 
 
 class Inspected(Struct, frozen=True):
@@ -65,6 +66,8 @@ class Inspector:
         """``hostname`` is our authserv-id, too (RFC 8601 §2.5)."""
         self._checks, self._enforce = checks, enforce_dmarc
         self._hostname, self._max_hops, self._resolver = hostname, max_hops, resolver
+        # Now, since to import the libraries and the public suffix list takes 200 ms.
+        self._check = _senders_check() if checks != "off" and self.problem() is None else None
         self._filter: SpamFilter | None = None
         if spam_url is not None:
             is_rspamd = spam_url.startswith("rspamd:")
@@ -134,10 +137,11 @@ class Inspector:
         return max(wanted, key=lambda one: order.index(one[0]), default=("accept", None))
 
     async def _senders(self, envelope: Envelope, message: bytes) -> "Checked | None":
-        from veredus.inspection.senders import check  # noqa: PLC0415 - an extra that few need
-
+        if self._check is None:
+            log.warning("senders not checked", error=self.problem())
+            return None
         try:
-            return await check(self._resolver, envelope, message)
+            return await self._check(self._resolver, envelope, message)
         except Exception:  # the libraries read what strangers wrote; without them mail still comes in
             log.exception("senders not checked", octets=len(message))
             return None
@@ -154,3 +158,11 @@ class Inspector:
 
 async def _nothing() -> None:
     return None
+
+
+def _senders_check() -> Callable[[Resolver, Envelope, bytes], Awaitable["Checked"]]:
+    from veredus.inspection.senders import check  # noqa: PLC0415 - an extra that few need
+    from veredus.inspection.suffixes import suffixes  # noqa: PLC0415
+
+    suffixes()
+    return check

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from veredus.conditions import Order, Range
+from veredus.conditions import EVERYTHING, Any_, Condition, Order, Range
 from veredus.mail.email.admit import Admission, Prepared
 from veredus.mail.email.shape import Addresses, Keyword
 from veredus.mail.provision import inbox
@@ -154,6 +154,7 @@ class Undelete:
             hooks=_DestroyedHooks(),
             computed=(Computed(("keptUntil",), ("destroyedAt",), self._until),),
             extra=(Method(f"{TYPE}/restore", RestoreArguments, self._restore, writes=True),),
+            shown=_shown,
             order="destroyedAt",
             account_capability={"maxAge": int(self.life.total_seconds())},
         )
@@ -205,6 +206,11 @@ class Undelete:
             "restored": outcome.restored or None,
             "notRestored": {id: error.to_json() for id, error in failed.items()} or None,
         }
+
+
+def _shown(ctx: Access) -> Condition:
+    """Whose mail it is not sees it no more once it is destroyed."""
+    return EVERYTHING if ctx.account.access == "write" else Any_()
 
 
 class _DestroyedHooks(Hooks):

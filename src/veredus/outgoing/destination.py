@@ -31,9 +31,9 @@ class Serving:
         self._known, self._width = destination, width
         self._waiting: deque[Queued] = deque()
         self._in_flight: dict[asyncio.Task[None], Queued] = {}
-        # Rows may be due that were not when they were last read.
-        self._may_be_more = asyncio.Event()
-        self._may_be_more.set()
+        # Whether rows may be due that were not read yet; and somebody has just said so.
+        self._may_be_more = True
+        self._looked = asyncio.Event()
         self._is_stopping = False
         # Of this round: whether anybody was reached, and what went wrong.
         self._is_reached = False
@@ -41,7 +41,8 @@ class Serving:
 
     def look(self) -> None:
         """Something may have become due."""
-        self._may_be_more.set()
+        self._may_be_more = True
+        self._looked.set()
 
     def stop(self) -> None:
         """Begin with no further message."""
@@ -49,14 +50,15 @@ class Serving:
 
     async def run(self) -> None:
         """Until nothing is due, or nobody can be reached. Raises Unavailable, LeaseLost."""
-        looking = asyncio.create_task(self._may_be_more.wait())
+        looking = asyncio.create_task(self._looked.wait())
         try:
             while await self._fill() or self._in_flight:
-                if looking.done():
-                    looking = asyncio.create_task(self._may_be_more.wait())
                 await asyncio.wait({*self._in_flight, looking}, return_when=asyncio.FIRST_COMPLETED)
                 for task in [task for task in self._in_flight if task.done()]:
                     del self._in_flight[task]
+                if looking.done():
+                    self._looked.clear()
+                    looking = asyncio.create_task(self._looked.wait())
                 if self._errors and not self._in_flight and not await self._goes_on():
                     return
             await self._tools.ledger.write(lambda tx: records.reschedule(tx, self._known))
@@ -70,15 +72,14 @@ class Serving:
         """Begin with as many as may be sent at a time; False: there are none."""
         if self._errors or self._is_stopping:
             return False
-        if not self._waiting and self._may_be_more.is_set():
-            self._may_be_more.clear()
+        if not self._waiting and self._may_be_more:
+            self._may_be_more = False
             busy = {row.id for row in self._in_flight.values()}
             limit = _ROWS * self._width + len(busy)
             async with self._tools.store.read(self._account) as snapshot:
                 rows = await records.due_rows(snapshot, self._known.id, self._tools.clock.now(), limit)
             self._waiting.extend(row for row in rows if row.id not in busy)
-            if self._waiting:
-                self._may_be_more.set()
+            self._may_be_more |= bool(self._waiting)
         while self._waiting and len(self._in_flight) < self._width:
             row = self._waiting.popleft()
             self._in_flight[asyncio.create_task(self._attempt(row))] = row
@@ -88,6 +89,8 @@ class Serving:
         try:
             after = await attempt(self._tools, row)
             self._is_reached = True
+            if self._known.failures:
+                self._known = structs.replace(self._known, failures=0, reply="")
             if after is None:
                 return
             if after.waiting() and is_over(after, self._tools.clock.now()):
@@ -109,7 +112,7 @@ class Serving:
         self._tools.counts.unreachable += 1
         error = errors[0]
         assert isinstance(error, Unreachable)
-        self._may_be_more.set()
+        self._may_be_more = True
         if error.is_final:
             await self._fail(rows, str(error))
         elif reached and self._width > 1:

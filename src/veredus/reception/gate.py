@@ -72,7 +72,9 @@ class Gate:
 
     async def log_in(self, offered: LoginOffered, client: str) -> Login | Reply:
         """Who it is, or the refusal."""
-        if self._failures.are_too_many(client, self._clock()):
+        # Behind an address of this machine is a proxy or a webmail: all its users would pay for one of them.
+        is_counted = not is_private(client)
+        if is_counted and self._failures.are_too_many(client, self._clock()):
             log.warning("login not looked at", client=client)
             return _TOO_OFTEN
         try:
@@ -81,7 +83,8 @@ class Gate:
             log.error("login failed", client=client, **described(error))
             return _AWAY
         if found is None:
-            self._failures.add(client, self._clock())
+            if is_counted:
+                self._failures.add(client, self._clock())
             log.info("login refused", client=client)
             await asyncio.sleep(self._delay_s)
         return found or _WRONG

@@ -16,6 +16,8 @@ from veredus.reception.gate import Gate, is_private
 
 log = structlog.get_logger()
 
+_HANDSHAKE_S = 20.0
+
 
 class Server:
     """The listening sockets of one reception, and the connections that came through them."""
@@ -65,14 +67,18 @@ class Server:
         def connect() -> Connection:
             return Connection(self, tls=tls is not None)
 
+        # Who does not shake hands is not among the connections that are counted yet.
+        patience_s = _HANDSHAKE_S if tls else None
         if isinstance(address, socket.socket):
-            return await loop.create_server(connect, sock=address, ssl=tls)
+            return await loop.create_server(connect, sock=address, ssl=tls, ssl_handshake_timeout=patience_s)
         if address.startswith("unix:"):
-            return await loop.create_unix_server(connect, address.removeprefix("unix:"), ssl=tls)
+            path = address.removeprefix("unix:")
+            return await loop.create_unix_server(connect, path, ssl=tls, ssl_handshake_timeout=patience_s)
         host, colon, port = address.rpartition(":")
         if not colon or not port.isdecimal():
             raise ValueError(f"not host:port and not unix:/path: {address}")
-        return await loop.create_server(connect, host.strip("[]") or None, int(port), ssl=tls)
+        where = host.strip("[]") or None
+        return await loop.create_server(connect, where, int(port), ssl=tls, ssl_handshake_timeout=patience_s)
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:

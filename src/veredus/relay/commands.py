@@ -92,12 +92,12 @@ def path(address: str) -> str:
 
 
 def ascii_domain(domain: str) -> str:
-    """A domain in lower case and in A-labels (RFC 5891; the codec of Python makes "fass.de" of "faß.de").
+    """A domain in A-labels (RFC 5891; the codec of Python makes "fass.de" of "faß.de").
 
     Raises Refused.
     """
     if domain.isascii():
-        return domain.lower()
+        return domain
     try:
         return idna.encode(domain, uts46=True).decode()
     except idna.IDNAError:

@@ -33,8 +33,8 @@ class Reply(Struct, frozen=True):
     def folded(self) -> str:
         """One line, as RFC 8621 §7 (smtpReply) makes it of many.
 
-        What a line has in common with the first is left out only in whole words: of "Our" and "Other" the
-        RFC's wording would leave "ther".
+        What a line has in common with the first is left out only in whole words: the RFC's wording would take
+        the "O" off "Other" after "Our".
         """
         first, *rest = [_CONTROL.sub(" ", f"{self.code} {text}").strip() for text in self.texts]
         lines = [first, *(line[_common(first, line) :] for line in rest)]

@@ -48,7 +48,7 @@ class SmtpRelay:
             return self._smart_host
         domain = address.rpartition("@")[2]
         try:
-            return ascii_domain(domain).rstrip(".")
+            return ascii_domain(domain).rstrip(".").lower()
         except Refused:  # looked up under its name it will not be found
             return domain.lower()
 

@@ -1,6 +1,8 @@
 """The octets of a connection: commands out, replies in, whatever comes (RFC 5321, RFC 3207)."""
 
 import asyncio
+import os
+import socket
 import ssl
 from collections import deque
 from typing import cast
@@ -40,12 +42,6 @@ class Wire(asyncio.Protocol):
             return None
         found: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object")
         return found
-
-    @property
-    def peer(self) -> str:
-        """The address of the other side; "" when it is gone."""
-        name = self._transport and self._transport.get_extra_info("peername")
-        return str(name[0]) if name else ""
 
     async def reply(self, timeout_s: float) -> Reply:
         """The next reply. Raises HostTrouble when none comes, or what comes is no reply."""
@@ -105,7 +101,8 @@ class Wire(asyncio.Protocol):
         if transport is None:
             raise HostTrouble(self._end or "451 4.4.2 The host closed the connection")
         self._transport = transport
-        self._transport.set_write_buffer_limits(0)
+        # Not 0: a TLS transport of asyncio would pause when it is empty, and not resume.
+        self._transport.set_write_buffer_limits(high=1, low=0)
 
     async def close(self) -> None:
         """End the connection, and wait until it has ended."""
@@ -135,31 +132,30 @@ class Wire(asyncio.Protocol):
             return
         self._buffer += data
         start = 0
-        while self._end is None and (end := self._buffer.find(b"\n", start)) >= 0:
-            self._line(bytes(self._buffer[start:end]).rstrip(b"\r"))
+        while (end := self._buffer.find(b"\n", start)) >= 0:
+            if not self._takes(bytes(self._buffer[start:end]).rstrip(b"\r")):
+                self.abort(_NO_SMTP)
+                return
             start = end + 1
         del self._buffer[:start]
         if len(self._buffer) > LONGEST_LINE:
             self.abort(_NO_SMTP)
 
-    def _line(self, line: bytes) -> None:
-        parsed = parse_line(line)
-        if parsed is None or len(line) > LONGEST_LINE:
-            self.abort(_NO_SMTP)
-            return
+    def _takes(self, line: bytes) -> bool:
+        """False: no host that speaks SMTP would send this line now."""
+        parsed = parse_line(line) if len(line) <= LONGEST_LINE else None
+        if parsed is None:
+            return False
         code, text, is_last = parsed
         self._texts.append(text)
         if not is_last:
-            if len(self._texts) > MOST_LINES:
-                self.abort(_NO_SMTP)
-            return
+            return len(self._texts) <= MOST_LINES
         self._replies.append(Reply(code, tuple(self._texts)))
         self._texts.clear()
-        self._awaited -= 1
-        if self._awaited < -1:  # one may come unasked: 421
-            self.abort(_NO_SMTP)
-        elif self._waiter is not None and not self._waiter.done():
+        if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+        self._awaited -= 1
+        return self._awaited >= -1  # one may come unasked: 421
 
     def pause_writing(self) -> None:
         self._writable = self._loop.create_future()
@@ -194,6 +190,7 @@ def reason(error: BaseException) -> str:
         return error.verify_message or "certificate verify failed"
     if isinstance(error, ssl.SSLError):
         return (error.reason or str(error)).replace("_", " ").lower()
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.split("\n")[0][:200]
-    return type(error).__name__
+    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno)  # asyncio puts addresses into the text
+    text = error.strerror if isinstance(error, OSError) else None
+    return " ".join((text or str(error) or type(error).__name__).split())[:200]

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from veredus.formats.sieve import SieveError, compile
+from veredus.formats.sieve import Limits, SieveError, compile
 from veredus.schema import Access
 from veredus.wire import blob_ids
 from veredus.wire.errors import SetError
@@ -16,13 +16,18 @@ Check = Callable[[str], str | None]
 _INLINE = 16 * 1024
 
 
-def mistake(text: str) -> str | None:
-    """The compiler as a ``Check``. Scripts that it includes need not exist (RFC 6609 §3.1)."""
-    try:
-        compile(text)
-    except SieveError as error:
-        return str(error)
-    return None
+def compiler(max_size: int) -> Check:
+    """The compiler as a ``Check``. Scripts that are included need not exist (RFC 6609 §3.1)."""
+    limits = Limits(max_size=max_size)
+
+    def mistake(text: str) -> str | None:
+        try:
+            compile(text, limits)
+        except SieveError as error:
+            return str(error)
+        return None
+
+    return mistake
 
 
 async def check_blob(ctx: Access, id: BlobId, max_size: int, check: Check) -> None:

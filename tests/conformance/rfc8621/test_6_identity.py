@@ -1,5 +1,6 @@
 """RFC 8621 §6: Identity/get, Identity/changes, Identity/set."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -181,3 +182,10 @@ async def test_changes_are_told_in_pages(sender: Jmap) -> None:
     assert (rest["created"], rest["hasMoreChanges"]) == (made[2:], False)
     error = await sender.error("Identity/changes", sinceState="tomorrow")
     assert error["type"] == "cannotCalculateChanges"
+
+
+@rfc("8621", "6.1")
+@must
+async def test_clients_that_ask_at_once_get_the_same(sender: Jmap) -> None:
+    found = await asyncio.gather(*(identities(sender) for _ in range(5)))
+    assert all(one == found[0] and len(one) == 1 for one in found)

@@ -14,7 +14,7 @@ from smime_peer import CONTENT, Cms, authority, clear, opaque, signer
 from veredus.app import App, open_app
 from veredus.config.settings import Blobs, Config, Mail
 from veredus.formats.smime_trust import Trust
-from veredus.mail.email.smime import Signatures, review
+from veredus.mail.email.smime import Judge, Signatures, review
 from veredus.wire.dates import utc_date
 
 pytestmark = pytest.mark.rfc("9219", "4")
@@ -173,10 +173,10 @@ async def test_a_change_of_status_is_a_change_of_the_email(app: App, jmap: Jmap)
     query = {"filter": {"hasVerifiedSmime": True}}
     state = await jmap.state("Email")
     query_state = (await jmap.call("Email/query", **query))["queryState"]
-    signatures = Signatures(Trust([authority().certificate]))
+    judge = Judge(Signatures(Trust([authority().certificate])), app.blobs.get)
 
     async def reviewed(now: datetime) -> int:
-        return await review(app.store, jmap.account, signatures, app.blobs.get, now)
+        return await review(app.store, jmap.account, judge, now)
 
     assert await reviewed(NOW) == 0
     assert await jmap.state("Email") == state
@@ -194,8 +194,8 @@ async def test_a_change_of_status_is_a_change_of_the_email(app: App, jmap: Jmap)
 @pytest.mark.must
 async def test_another_authority_changes_what_is_verified_and_none_what_was(app: App, jmap: Jmap) -> None:
     ours, theirs = await kept(jmap, signed()), await kept(jmap, signed(above=authority("Another")))
-    signatures = Signatures(Trust([authority("Another").certificate]))
-    assert await review(app.store, jmap.account, signatures, app.blobs.get, NOW) == 2
+    judge = Judge(Signatures(Trust([authority("Another").certificate])), app.blobs.get)
+    assert await review(app.store, jmap.account, judge, NOW) == 2
     assert await jmap.query("Email", filter={"hasVerifiedSmime": True}) == [theirs]
     found = await jmap.query("Email", filter={"hasVerifiedSmimeAtDelivery": True})
     assert set(found) == {ours, theirs}
@@ -206,6 +206,10 @@ async def test_an_email_from_before_there_were_verdicts_has_a_status(app: App, j
     async with app.store.write(jmap.account) as tx:
         await tx.update("Email", id, {"smime": [], "smimeVerdict": None})
     assert (await shown(jmap, id))[:2] == ["signed/verified", "signed/verified"]
+    judge = Judge(app.admission.signatures, app.blobs.get)
+    assert await review(app.store, jmap.account, judge, NOW) == 0
+    assert await review(app.store, jmap.account, judge, NOW, every=True) == 1
+    assert await jmap.query("Email", filter={"hasVerifiedSmime": True}) == [id]
 
 
 async def test_without_authorities_a_signature_is_not_called_verified(store: str, tmp_path: Path) -> None:

@@ -7,8 +7,6 @@ from veredus.formats.authentication_results import Result, authserv_id, write
 authres = pytest.importorskip("authres", reason="the extra `checks` is not installed")
 
 
-@pytest.mark.rfc(8601, "2.2")
-@pytest.mark.must
 def test_the_field_is_folded_and_quoted_where_it_must_be() -> None:
     field = write(
         "mail.example.com",
@@ -45,8 +43,6 @@ def test_another_implementation_reads_it() -> None:
     assert [(one.method, one.result) for one in read.results] == [(one.method, one.result) for one in results]
 
 
-@pytest.mark.rfc(8601, "5")
-@pytest.mark.must
 @pytest.mark.parametrize(
     ("value", "claimed"),
     [

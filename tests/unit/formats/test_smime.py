@@ -254,6 +254,13 @@ def test_what_is_no_signature_fails_and_says_why(words: str, message: bytes) -> 
     fails_with(words, message)
 
 
+def test_signed_attributes_are_not_taken_for_a_message() -> None:
+    made = Cms(by=signer("ec"))
+    attributes = peer.tlv(0x31, *sorted(made.attributes()))
+    stolen = Cms(by=signer("ec"), content=attributes, has_attributes=False, is_detached=False)
+    fails_with("something else", opaque(stolen.encoded()))
+
+
 def test_what_is_not_signed_has_no_status() -> None:
     assert verdict(b"From: alice@example.com\r\n\r\nText.") == Verdict(None)
     assert verdict(opaque(peer.enveloped(), "enveloped-data")) == Verdict(None)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from veredus.formats.sieve.errors import SieveError
-from veredus.formats.sieve.signature import Arguments, Kind, Spec, Tag
+from veredus.formats.sieve.signature import Arguments, Compiling, Kind, Spec, Tag
 from veredus.formats.sieve.texts import Texts, decode_characters, namespaces
 
 if TYPE_CHECKING:
-    from veredus.formats.sieve.compiler import Compiler
     from veredus.formats.sieve.syntax import Argument, Node
 
 
-def bind(compiler: Compiler, node: Node, spec: Spec) -> Arguments:
+_TAG_TOO_LATE = "tags stand before the other arguments"
+
+
+def bind(compiler: Compiling, node: Node, spec: Spec) -> Arguments:
     """The arguments of ``node``; its tests and its block are for the compiler."""
     args = Arguments(compiler, node.name, node.offset)
     waiting = list(node.arguments)
@@ -31,7 +33,7 @@ def bind(compiler: Compiler, node: Node, spec: Spec) -> Arguments:
     return args
 
 
-def _tag(compiler: Compiler, spec: Spec, argument: Argument, args: Arguments) -> Tag:
+def _tag(compiler: Compiling, spec: Spec, argument: Argument, args: Arguments) -> Tag:
     tag = compiler.tag(spec, str(argument.value), argument.offset)
     if tag.name in args.given:
         raise compiler.source.error(f":{tag.name} is given twice", argument.offset)
@@ -43,7 +45,7 @@ def _tag(compiler: Compiler, spec: Spec, argument: Argument, args: Arguments) ->
     return tag
 
 
-def _positional(compiler: Compiler, waiting: list[Argument], spec: Spec, args: Arguments) -> None:
+def _positional(compiler: Compiling, waiting: list[Argument], spec: Spec, args: Arguments) -> None:
     kinds = list(spec.positional)
     is_short = spec.optional != "none" and len(waiting) == len(kinds) - 1
     if is_short:
@@ -56,12 +58,9 @@ def _positional(compiler: Compiler, waiting: list[Argument], spec: Spec, args: A
         args.places[len(args.positional)] = waiting[number].offset
         args.positional.append(_value(compiler, waiting[number], kind, f"{spec.name} takes"))
     for argument in waiting[len(kinds) :]:
-        what = (
-            "tags stand before the other arguments"
-            if isinstance(argument.value, str)
-            else (f"{spec.name} takes no more arguments" if kinds else f"{spec.name} takes no such argument")
-        )
-        raise compiler.source.error(what, argument.offset)
+        too_many = f"{spec.name} takes no {'more arguments' if kinds else 'such argument'}"
+        is_tag = isinstance(argument.value, str)
+        raise compiler.source.error(_TAG_TOO_LATE if is_tag else too_many, argument.offset)
     if is_short and spec.optional == "last":
         args.positional.append(None)
 
@@ -73,16 +72,18 @@ def _all_of(spec: Spec) -> str:
     return " and ".join(kind.value for kind in kinds)
 
 
-def _value(compiler: Compiler, argument: Argument, kind: Kind, why: str) -> Texts | int:
+def _value(compiler: Compiling, argument: Argument, kind: Kind, why: str) -> Texts | int:
     value = argument.value
     if kind is Kind.NUMBER and isinstance(value, int):
         return value
     if isinstance(value, tuple) and (kind is Kind.STRINGS or (kind is Kind.STRING and not argument.is_list)):
         return texts(compiler, value, argument.offset)
-    raise compiler.source.error(f"{why} {kind.value} here", argument.offset)
+    raise compiler.source.error(
+        _TAG_TOO_LATE if isinstance(value, str) else f"{why} {kind.value} here", argument.offset
+    )
 
 
-def texts(compiler: Compiler, strings: tuple[str, ...], offset: int) -> Texts:
+def texts(compiler: Compiling, strings: tuple[str, ...], offset: int) -> Texts:
     """Strings as the extensions that were required understand them."""
     if "encoded-character" in compiler.required:
         try:
@@ -97,5 +98,5 @@ def texts(compiler: Compiler, strings: tuple[str, ...], offset: int) -> Texts:
     return Texts(strings, has_variables=has_variables)
 
 
-def _unknown_namespace(compiler: Compiler, namespace: str, offset: int) -> SieveError:
+def _unknown_namespace(compiler: Compiling, namespace: str, offset: int) -> SieveError:
     return compiler.source.error(f'there are no variables in a namespace "{namespace}"', offset)

@@ -1,6 +1,6 @@
 """From a script's commands to functions: names, capabilities, order and nesting (RFC 5228 §2.9-2.10, §3)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import cast
 
 from veredus.formats.sieve.binding import bind
@@ -20,15 +20,19 @@ class _MissingCapability(SieveError):
 
 
 class Compiler:
-    """One script being compiled. ``required``: the capabilities that count from here on."""
+    """One script being compiled: a ``Compiling``, which explains what is public here."""
 
     def __init__(self, source: Source, limits: Limits, catalogue: Catalogue) -> None:
         self.source = source
         self.limits = limits
-        self.catalogue = catalogue
+        self._catalogue = catalogue
         self.required: set[str] = set()
-        self.loops: list[Arguments] = []  # the commands with blocks around what is compiled now
+        self.loops: list[Arguments] = []
         self._regex_size = 0
+
+    @property
+    def capabilities(self) -> Collection[str]:
+        return self._catalogue.capabilities
 
     def script(self) -> Script:
         nodes = parse(self.source, self.limits)
@@ -44,7 +48,7 @@ class Compiler:
         if node.tests or node.block is not None:
             raise self.source.error("require takes no tests and no block", node.offset)
         for capability in node.arguments[0].value:
-            if capability not in self.catalogue.capabilities:
+            if capability not in self._catalogue.capabilities:
                 raise self.source.error(
                     f'there is no extension "{capability}" here', node.arguments[0].offset
                 )
@@ -88,7 +92,7 @@ class Compiler:
         if node.name == "require":
             raise self.source.error("require stands before all other commands", node.offset)
         try:
-            spec = self._spec(self.catalogue.commands, node, "command")
+            spec = self._spec(self._catalogue.commands, node, "command")
         except _MissingCapability as error:
             return cast("Command", _failing(self._put_off(error)))
         args = bind(self, node, spec)
@@ -110,7 +114,7 @@ class Compiler:
 
     def _test(self, node: Node) -> Test:
         try:
-            spec = self._spec(self.catalogue.tests, node, "test")
+            spec = self._spec(self._catalogue.tests, node, "test")
         except _MissingCapability as error:
             return _failing(self._put_off(error))
         args = bind(self, node, spec)
@@ -136,8 +140,7 @@ class Compiler:
         return entry.value
 
     def tag(self, spec: Spec, name: str, offset: int) -> Tag:
-        """The tag of a command or test; SieveError if it has none of that name."""
-        entry = self.catalogue.tag(spec, name)
+        entry = self._catalogue.tag(spec, name)
         if entry is None:
             raise self.source.error(f"{spec.name} has no argument :{name}", offset)
         self._check(entry, f":{name}", offset)
@@ -148,12 +151,10 @@ class Compiler:
             raise self._missing(f'{name} needs require "{entry.capabilities[0]}"', offset)
 
     def check_capability(self, capability: str, name: str, offset: int) -> None:
-        """SieveError if ``name`` needs what was not required."""
         if capability not in self.required and capability not in ALWAYS:
             raise self._missing(f'{name} needs require "{capability}"', offset)
 
     def charge_regex(self, size: int) -> None:
-        """ValueError if the regular expressions of the script are too much to compile."""
         self._regex_size += size
         if self._regex_size > self.limits.max_regex_size:
             raise ValueError("the regular expressions of this script are too many or too large")

@@ -50,8 +50,8 @@ class Environment:
     ``sender`` "": the null reverse-path. ``recipient``: the address in RCPT TO. ``include`` finds the script
     of a name, or None. ``is_duplicate``: if a Duplicate of this key was remembered and has not expired.
     ``items``: what ``environment`` tests, by name (RFC 5183 §4.1). ``own_addresses``: of the recipient, for
-    vacation and notify. ``max_steps``: tests and commands, those of included scripts too; what matches much
-    text costs more.
+    vacation. ``max_steps``: tests and commands, those of included scripts too; what matches much text costs
+    more. ``max_redirects``: addresses to redirect to, and notifications.
     """
 
     sender: str

@@ -7,6 +7,7 @@ from veredus.formats.mime.encoded_word import as_text
 from veredus.formats.mime.parameters import parse as parse_value
 from veredus.formats.sieve.signature import Arguments
 from veredus.formats.sieve.state import Run
+from veredus.formats.sieve.texts import Texts
 
 # Traits: of tests that may take one of several fields (RFC 5260 §6), that may look at MIME parts, and at one
 # part of a field (RFC 5703 §4).
@@ -23,8 +24,8 @@ def field_names(args: Arguments, at: int) -> Names:
     texts = args.texts(at)
     if texts.constant is None:
         return lambda run: [name.lower() for name in texts.of(run)]
-    constant = tuple(name.lower() for name in texts.constant)
-    return lambda run: constant
+    constant = Texts(tuple(name.lower() for name in texts.constant), has_variables=False)
+    return constant.of
 
 
 def text_source(args: Arguments) -> Source:

@@ -1,15 +1,18 @@
 """The header fields of the message that a script sees, and their edited form (RFC 5293)."""
 
 import re
+from functools import cached_property
 from itertools import pairwise
 
 from veredus.formats.mime.addresses import as_addresses
 from veredus.formats.mime.encoded_word import as_text
 from veredus.formats.mime.message import Message
+from veredus.formats.sieve.errors import RunError
 
 # As veredus.formats.mime.header reads it, but on octets: what is not edited stays as it came.
 _FIELD = re.compile(rb"^([!-9;-~]++)[ \t]*+:(?:[^\n]*+(?:\n[ \t][^\n]*+)*+)\n?", re.MULTILINE)
 
+_MAX_VERSIONS = 5
 _LF = re.compile(rb"(?<!\r)\n")
 
 
@@ -24,10 +27,9 @@ class Headers:
         self._head = self._tail = b""
         self._texts: dict[str, tuple[str, ...]] = {}
         self._addresses: dict[str, tuple[str, ...]] = {}
+        self._by_name: dict[str, list[str]] = {}
         self._edited: bytes | None = None
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._names
+        self._versions = 0
 
     def names(self) -> list[str]:
         """The name of each field, first to last."""
@@ -35,7 +37,10 @@ class Headers:
 
     def raw(self, name: str) -> list[str]:
         """The raw values of a field, first to last."""
-        return [value for field, value in zip(self._names, self._values, strict=True) if field == name]
+        if not self._by_name:
+            for field, value in zip(self._names, self._values, strict=True):
+                self._by_name.setdefault(field, []).append(value)
+        return self._by_name.get(name, [])
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Its values unfolded, decoded, without white space at both ends (RFC 5228 §2.4.2.2)."""
@@ -56,23 +61,35 @@ class Headers:
     @property
     def size(self) -> int:
         """Octets of the message as it is now."""
-        return len(self._message.data if self.edited is None else self.edited)
+        if self._raw is None:
+            return len(self._message.data)
+        root = self._message.root
+        return sum(map(len, (self._head, *self._raw, self._separator))) + len(root.data) - root.start
 
     @property
     def edited(self) -> bytes | None:
-        """The whole message with its new header; None: nothing was edited."""
+        """The whole message with its new header; None: nothing was edited.
+
+        RunError if there are too many versions of it: each is a copy of the message.
+        """
         if self._raw is None:
             return None
         if self._edited is None:
-            end = self._end_of_line
-            separator = (
-                self._tail if self._tail.startswith((b"\n", b"\r\n")) or not self._raw else end + self._tail
-            )
-            body = self._message.root.data[self._message.root.start :]
-            self._edited = b"".join((self._head, *self._raw, separator, body))
+            self._versions += 1
+            if self._versions > _MAX_VERSIONS:
+                raise RunError(f"the header is edited between more than {_MAX_VERSIONS} actions")
+            root = self._message.root
+            body = memoryview(root.data)[root.start :]
+            self._edited = b"".join((self._head, *self._raw, self._separator, body))
         return self._edited
 
     @property
+    def _separator(self) -> bytes:
+        """The blank line behind the fields, which a message without a body may lack."""
+        is_there = self._tail.startswith((b"\n", b"\r\n")) or not self._raw
+        return self._tail if is_there else self._end_of_line + self._tail
+
+    @cached_property
     def _end_of_line(self) -> bytes:
         return b"\n" if _LF.search(self._message.root.data, 0, 65_536) else b"\r\n"
 
@@ -99,6 +116,7 @@ class Headers:
     def _forget(self) -> None:
         self._texts.clear()
         self._addresses.clear()
+        self._by_name.clear()
         self._edited = None
 
     def _fields(self) -> list[bytes]:

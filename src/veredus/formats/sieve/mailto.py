@@ -6,6 +6,7 @@ from urllib.parse import unquote
 from veredus.formats.sieve.addresses import is_address
 
 # RFC 5436 §2.7: fields that a URI must not set are left out; besides addresses, these are of use.
+_MOST_RECIPIENTS = 10
 _TAKEN = ("subject", "body")
 
 
@@ -32,8 +33,8 @@ def mailto(uri: str) -> Mailto:
             recipients += _addresses(value)
         elif name in _TAKEN:
             fields[name] = unquote(value)
-    if not recipients:
-        raise ValueError("the mailto: URI has no address")
+    if not 1 <= len(recipients) <= _MOST_RECIPIENTS:
+        raise ValueError(f"the mailto: URI must have 1 to {_MOST_RECIPIENTS} addresses")
     subject = fields.get("subject")
     return Mailto(
         tuple(dict.fromkeys(recipients)),

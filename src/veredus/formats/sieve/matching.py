@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from veredus.formats.sieve.comparators import COMPARATORS, DEFAULT, Comparator
@@ -26,6 +25,7 @@ RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq, "ne": operator.ne,
 }  # fmt: skip
 _STEP = 100_000  # characters compared for one step
+_VALUE = 16  # characters that a value counts for besides its own
 _REGEX_STEP = 25  # size of what of regular expressions is compiled for one step
 
 Values = Sequence[str]
@@ -60,11 +60,15 @@ def matcher(args: Arguments, at: int, *, captures: bool = True) -> Matcher:
     if kind in ("contains", "matches", "regex") and not comparator.has_substrings:
         raise args.error(f":{kind} does not go with the comparator {comparator.name}", kind)
     asked = _Asked(comparator, relation, captures and "variables" in args.compiler.required)
-    prepare, texts = partial(_KINDS[kind], asked=asked), args.texts(at)
+    kind_of_match, texts = _KINDS[kind], args.texts(at)
+
+    def prepare(keys: Sequence[str], charge: Charge) -> _Prepared:
+        return kind_of_match(keys, asked, charge)
+
     if texts.constant is None:
         return _varying(prepare, texts)
     try:
-        return _paying(prepare(texts.constant, charge=args.compiler.charge_regex))
+        return _paying(prepare(texts.constant, args.compiler.charge_regex))
     except ValueError as error:
         raise args.error(str(error), at) from None
 
@@ -92,7 +96,7 @@ def _paying(prepared: _Prepared) -> Matcher:
     match, weight = prepared
 
     def pay_and_match(run: Run, values: Values) -> bool:
-        cost = sum(map(len, values)) * weight // _STEP
+        cost = (sum(map(len, values)) + _VALUE * len(values)) * weight // _STEP
         if cost:
             run.step(cost)
         return match(run, values)
@@ -100,12 +104,12 @@ def _paying(prepared: _Prepared) -> Matcher:
     return pay_and_match
 
 
-def _varying(prepare: Callable[..., _Prepared], texts: Texts) -> Matcher:
+def _varying(prepare: Callable[[Sequence[str], Charge], _Prepared], texts: Texts) -> Matcher:
     def prepare_and_match(run: Run, values: Values) -> bool:
         keys = texts.of(run)
         run.step(len(keys) // 8)
         try:
-            prepared = prepare(keys, charge=lambda size: run.step(size // _REGEX_STEP))
+            prepared = prepare(keys, lambda size: run.step(size // _REGEX_STEP))
         except ValueError as error:
             raise RunError(str(error)) from None
         return _paying(prepared)(run, values)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from veredus.formats.mime.message import Message
 from veredus.formats.sieve.environment import Environment
 from veredus.formats.sieve.errors import RunError
+from veredus.formats.sieve.flags import storable
 from veredus.formats.sieve.outcome import Action, Discard, FileInto, Keep, Outcome, Redirect, Reject
 from veredus.formats.sieve.script import Script
 from veredus.formats.sieve.state import Run
@@ -16,12 +17,13 @@ def run(script: Script, message: Message, environment: Environment) -> Outcome:
     try:
         script.body(state)
         if state.keeps:
-            state.act(Keep(state.flags, state.edited))
+            state.act(Keep(storable(state.flags), state.edited))
         actions = _merged(state.actions)
         _check_rejected(actions, state.answered)
+        edited = state.edited
     except RunError as error:
         return Outcome((Keep(),), error=_sentence(state, str(error)), steps=state.steps)
-    return Outcome(actions, tuple(state.duplicates.values()), state.edited, steps=state.steps)
+    return Outcome(actions, tuple(state.duplicates.values()), edited, steps=state.steps)
 
 
 def _sentence(state: Run, problem: str) -> str:

@@ -2,18 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from veredus.formats.sieve.limits import Limits
-
-if TYPE_CHECKING:
-    from veredus.formats.sieve.state import Flow, Run
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """``requires``: the capabilities that it names. It holds no state: threads may share it."""
+    """``requires``: the capabilities that it names. It holds no state: threads may share it.
+
+    ``body``: a ``state.Command``. A Run knows its Environment, and that one knows scripts, so that this type
+    cannot know Run.
+    """
 
     requires: frozenset[str]
     limits: Limits
-    body: "Callable[[Run], Flow | None]"
+    body: Callable[[Any], Any]

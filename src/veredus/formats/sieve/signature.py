@@ -6,16 +6,17 @@ An extension is one ``Extension`` value: its commands, its tests, and the tags t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from veredus.formats.sieve.errors import SieveError
 from veredus.formats.sieve.texts import Texts
 
 if TYPE_CHECKING:
-    from veredus.formats.sieve.compiler import Compiler
+    from veredus.formats.sieve.lexer import Source
+    from veredus.formats.sieve.limits import Limits
     from veredus.formats.sieve.state import Command, Test
 
 
@@ -68,6 +69,34 @@ class Extension:
     tags: Mapping[str, tuple[Tag, ...]] = field(default_factory=dict)
 
 
+class Compiling(Protocol):
+    """What a command or test sees of the script in which it stands.
+
+    ``required``: the capabilities that count from here on. ``capabilities``: all that there are. ``loops``:
+    the commands with a block that it is in, innermost last.
+    """
+
+    source: Source
+    limits: Limits
+    required: set[str]
+    loops: list[Arguments]
+
+    @property
+    def capabilities(self) -> Collection[str]: ...
+
+    def tag(self, spec: Spec, name: str, offset: int) -> Tag:
+        """The tag of a command or test; SieveError if it has none of that name, or needs a require."""
+        ...
+
+    def check_capability(self, capability: str, name: str, offset: int) -> None:
+        """SieveError if ``name`` needs what was not required."""
+        ...
+
+    def charge_regex(self, size: int) -> None:
+        """ValueError if the regular expressions of the script are too much to compile."""
+        ...
+
+
 @dataclass(slots=True)
 class Arguments:
     """What was given to one command or test, of the kinds that its Spec asks for.
@@ -76,7 +105,7 @@ class Arguments:
     stands for one that was left out. ``places``: where each of these stands, by tag or by number.
     """
 
-    compiler: Compiler
+    compiler: Compiling
     name: str
     offset: int
     given: dict[str, Texts | int | Literal[True]] = field(default_factory=dict)

@@ -17,6 +17,8 @@ _ENCODED_BYTES = re.compile(_ENCODED.pattern.encode(), re.IGNORECASE)
 _REFERENCE = re.compile(r"\$\{([0-9]++|[a-z_][a-z0-9_]*+(?:\.[a-z0-9_]++)*+)\}", re.IGNORECASE | re.ASCII)
 _STEP = 4096  # characters that a string with variables may have for one step
 
+_LIST = 64  # strings of a list that may be looked at for one step
+
 Piece = str | Callable[["Run"], str]
 
 
@@ -33,9 +35,14 @@ class Texts:
             self._pieces = [_pieces(string) for string in strings]
 
     def of(self, run: "Run") -> tuple[str, ...]:
+        if len(self) > _LIST:
+            run.step(len(self) // _LIST)
         if self.constant is not None:
             return self.constant
         return tuple(_expand(pieces, run) for pieces in self._pieces)
+
+    def __len__(self) -> int:
+        return len(self._pieces if self.constant is None else self.constant)
 
     def one(self, run: "Run") -> str:
         """The string of an argument that is not a list."""

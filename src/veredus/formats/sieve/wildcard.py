@@ -6,10 +6,11 @@ the last one lies at the end. No choice is ever taken back.
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 # A backslash before anything but a wildcard or itself is a character like others.
 _TOKEN = re.compile(r"\\[*?\\]|.", re.DOTALL)
-_LONGEST = 256  # characters of a part with "?": looking for it may take so many comparisons at each place
+_RUN = 10  # what it costs to compare a run of characters, against looking for one
 
 
 class Wildcard:
@@ -18,7 +19,6 @@ class Wildcard:
     __slots__ = ("_parts", "weight")
 
     def __init__(self, pattern: str) -> None:
-        """ValueError if it is too long."""
         self._parts = [_Part(characters) for characters in _parts(pattern)]
         self.weight = max(part.weight for part in self._parts)
 
@@ -45,33 +45,35 @@ class Wildcard:
 
 
 class _Part:
-    """What stands between two ``*``: characters, and None for each ``?``."""
+    """What stands between two ``*``: runs of characters, at their offsets, and a ``?`` everywhere else."""
 
-    __slots__ = ("_compiled", "_literal", "_wild", "length", "weight")
+    __slots__ = ("_anchor", "_runs", "_wild", "length", "weight")
 
     def __init__(self, characters: list[str | None]) -> None:
         self.length = len(characters)
         self._wild = [at for at, character in enumerate(characters) if character is None]
-        self._literal = "".join(character or "" for character in characters)
-        self._compiled = None
-        self.weight = 1
-        if self._wild:
-            if self.length > _LONGEST:
-                raise ValueError(f'more than {_LONGEST} characters with "?" among them')
-            source = "".join("." if character is None else re.escape(character) for character in characters)
-            self._compiled = re.compile(source, re.DOTALL)
-            self.weight = self.length
+        self._runs = [
+            (start + 1, "".join(character or "" for character in characters[start + 1 : end]))
+            for start, end in pairwise((-1, *self._wild, self.length))
+            if end > start + 1
+        ]
+        self._anchor = max(self._runs, key=lambda run: len(run[1]), default=(0, ""))
+        self.weight = 1 + _RUN * len(self._runs) * bool(self._wild)
 
     def is_at(self, value: str, at: int) -> bool:
-        if self._compiled is None:
-            return value.startswith(self._literal, at)
-        return self._compiled.match(value, at) is not None
+        if at + self.length > len(value):
+            return False
+        return all(value.startswith(run, at + offset) for offset, run in self._runs)
 
     def find(self, value: str, at: int) -> int:
-        if self._compiled is None:
-            return value.find(self._literal, at)
-        found = self._compiled.search(value, at)
-        return found.start() if found else -1
+        """Where it lies first in ``value`` from ``at`` on, or -1: its longest run is looked for."""
+        offset, run = self._anchor
+        found = value.find(run, at + offset)
+        while found >= 0:
+            if not self._wild or self.is_at(value, found - offset):
+                return found - offset if found - offset + self.length <= len(value) else -1
+            found = value.find(run, found + 1)
+        return -1
 
     def wildcards(self, start: int) -> list[tuple[int, int]]:
         return [(start + at, start + at + 1) for at in self._wild]

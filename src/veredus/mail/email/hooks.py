@@ -8,7 +8,7 @@ import msgspec
 from veredus.formats.mime.build import BuildError, blob_ids, build
 from veredus.mail.email.admit import Admission, whole_seconds
 from veredus.mail.email.shape import normalized_keywords
-from veredus.mail.removal import KeepChanged
+from veredus.mail.removal import KEEPS, KeepChanged
 from veredus.ports import Transaction
 from veredus.schema import Access, Changed, Draft, Hooks
 from veredus.wire.arguments import SetArguments
@@ -83,6 +83,13 @@ class EmailHooks(Hooks):
         if old["keywords"] != new["keywords"]:
             new["keywords"] = normalized_keywords(new["keywords"])
         await self._admission.check_place(tx, old, new)
+
+    async def check_destroy(
+        self, ctx: Access, tx: Transaction, old: JsonObject, arguments: SetArguments
+    ) -> None:
+        if "blobId" not in old:
+            # The same call has updated it, and read no more of it than that needs.
+            old.update((await tx.get("Email", [old["id"]], KEEPS))[0])
 
     async def after(
         self, ctx: Access, tx: Transaction, changed: Sequence[Changed], arguments: SetArguments

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from veredus.conditions import Condition, Has, Not
+from veredus.conditions import All, Condition, Has, Not
 from veredus.formats import smime
 from veredus.formats.mime import message as messages
 from veredus.formats.mime.message import Message
@@ -66,7 +66,7 @@ class Signatures:
 
     def __init__(self, trust: Trust | None = None) -> None:
         self._trust = trust or Trust()
-        self._known: OrderedDict[tuple[BlobId, str], Judged] = OrderedDict()
+        self._known: OrderedDict[tuple[BlobId, str, str | None], Judged] = OrderedDict()
 
     def at_arrival(self, message: Message, received_at: str) -> JsonObject:
         """Internal properties of an Email that comes in."""
@@ -81,9 +81,11 @@ class Signatures:
             return None
         if stored is not None and self._holds(stored, now):
             return stored
-        key = (email["blobId"], email["receivedAt"])
+        key = (email["blobId"], email["receivedAt"], None if stored is None else stored.at_delivery)
         known = self._known.get(key)
-        if known is None or not self._holds(known, now):
+        if known is not None and self._holds(known, now):
+            self._known.move_to_end(key)
+        else:
             data = await load(email["blobId"])
             if data is None:
                 return stored
@@ -194,20 +196,23 @@ FILTERS: dict[str, Filter] = {
 }
 
 
+class Judge(Struct, frozen=True):
+    """Who judges, and how the octets of a blob are read."""
+
+    signatures: Signatures
+    load: LoadPart
+
+
 async def review(
-    store: Store,
-    account: Id,
-    signatures: Signatures,
-    load: LoadPart,
-    now: datetime,
-    lease: Lease | None = None,
+    store: Store, account: Id, judge: Judge, now: datetime, *, lease: Lease | None = None, every: bool = False
 ) -> int:
     """Write down the verdicts of an account that hold no more, so that /changes and queries know (§4.3).
 
-    Gives how many were written. Verdicts are found outside of the transactions that write them.
+    Gives how many were written. Verdicts are found outside of the transactions that write them. ``every``:
+    of Emails, too, that were stored before there were verdicts; it reads all Emails.
     """
     async with store.read(account) as snapshot:
-        ids = await snapshot.select("Email", Has("smime", _ANY))
+        ids = await snapshot.select("Email", All() if every else Has("smime", _ANY))
     written = 0
     for start in range(0, len(ids), _AT_ONCE):
         async with store.read(account) as snapshot:
@@ -215,8 +220,8 @@ async def review(
         judged = {
             email["id"]: found
             for email in emails
-            if signatures.is_stale(email, now)
-            and (found := await signatures.current(email, load, now)) is not None
+            if judge.signatures.is_stale(email, now)
+            and (found := await judge.signatures.current(email, judge.load, now)) is not None
         }
         if not judged:
             continue

@@ -35,6 +35,8 @@ def _notify(args: Arguments) -> Command:
         # RFC 5436 §2.7.1: no notification of a notification.
         if not any("auto-notified" in text.lower() for text in run.headers.texts("auto-submitted")):
             run.act(action)
+            if sum(isinstance(other, Notify) for other in run.actions) > run.environment.max_redirects:
+                raise RunError(f"more than {run.environment.max_redirects} notifications")
 
     return notify
 

@@ -22,7 +22,7 @@ def _ihave(args: Arguments) -> Test:
     names = args.texts(0).constant
     if names is None:
         raise args.error("the names of extensions must be constant strings", 0)
-    known = args.compiler.catalogue.capabilities
+    known = args.compiler.capabilities
     has_all = all(name in known for name in names)
     if has_all:
         args.compiler.required.update(names)

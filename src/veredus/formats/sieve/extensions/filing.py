@@ -3,11 +3,15 @@
 And copy (RFC 3894), for redirect as well.
 """
 
+import re
+
 from veredus.formats.sieve.errors import RunError
 from veredus.formats.sieve.flags import flags_of
 from veredus.formats.sieve.outcome import FileInto
 from veredus.formats.sieve.signature import Arguments, Extension, Kind, Spec, Tag
 from veredus.formats.sieve.state import Command, Run, Test
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def _fileinto(args: Arguments) -> Command:
@@ -19,8 +23,8 @@ def _fileinto(args: Arguments) -> Command:
 
     def fileinto(run: Run) -> None:
         path = mailbox.one(run)
-        if not path:
-            raise RunError("fileinto without the name of a mailbox")
+        if not path or _CONTROL.search(path):
+            raise RunError("fileinto with what is no name of a mailbox")
         run.act(
             FileInto(
                 path,

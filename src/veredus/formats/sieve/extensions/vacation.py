@@ -34,7 +34,7 @@ def _vacation(args: Arguments) -> Command:
         action = Vacation(
             handle=handle.one(run) if handle else "",
             seconds=seconds,
-            subject=subject.one(run) if subject else None,
+            subject=" ".join(subject.one(run).split()) if subject else None,
             from_=from_.one(run) if from_ else None,
             addresses=own,
             mime=mime,
