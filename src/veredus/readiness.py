@@ -94,10 +94,12 @@ class Readiness:
     async def _read(self) -> None:
         """Now and then each table is asked for, since a newer program may have replaced one, and from then on
         each time."""
-        async with self._store.read("system") as snapshot:
+        # States are never overtaken.
+        async with self._store.read("system", optimistic=True) as snapshot:
             await snapshot.state("User")
-            if monotonic() - self._had_tables < _TABLES_EVERY_S:
-                return
+        if monotonic() - self._had_tables < _TABLES_EVERY_S:
+            return
+        async with self._store.read("system") as snapshot:
             for table in self._tables:
                 await snapshot.get(table.name, [""])
             self._had_tables = monotonic()

@@ -95,3 +95,17 @@ def test_db_check_tells_all_damage(run: Runner, damage: Damage, tmp_path: Path) 
         "is missing", "another digest", "totalEmails is 5, counted 4",
     ):  # fmt: skip
         assert any(told in problem for problem in problems), (told, problems)
+
+
+def test_blob_verify_names_the_records_whose_blobs_nobody_knows(
+    run: Runner, damage: Damage, tmp_path: Path
+) -> None:
+    missing, *_ = blob_files(tmp_path)
+    missing.unlink()
+    damage("Email", 'rid = (SELECT max(rid) FROM "rec:Email")')
+    done = run("blob", "verify", "--json")
+    assert done.code == 3
+    assert sorted(problem.split(": ")[-1] for problem in done.json["problems"]) == [
+        f"blob {missing.name} is missing",
+        "the record cannot be read, so nobody knows its blobs",
+    ]

@@ -184,6 +184,27 @@ async def test_what_can_be_neither_delivered_nor_told_comes_again(
     assert [reply.code for reply in replies] == [451, 451]
 
 
+async def test_while_the_directory_is_gone_nobody_is_refused_for_good(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = await world.inbound.recipient("nobody@example.com")
+    assert nobody is not None
+    assert nobody.code == 550
+    assert await world.inbound.recipient(ALICE) is None
+    monkeypatch.setattr(world.app.directory, "resolve", _fails)
+    reply = await world.inbound.recipient(ALICE)
+    assert reply is not None
+    assert reply.code == 451
+    [reply] = await world.deliver()
+    assert reply.code == 451
+
+
+async def test_what_is_no_message_is_refused(world: World) -> None:
+    envelope = Envelope(SENDER, (ALICE,), "", "h", "LMTP")
+    [reply] = await world.inbound.deliver(envelope, b"\x00\x01 nothing\r\n")
+    assert (reply.code, reply.enhanced) == (550, "5.6.0")
+
+
 async def test_two_addresses_of_one_account_are_one_copy(world: World) -> None:
     replies = await world.deliver(MESSAGE, ALICE, "alice+x@example.com", protocol="ESMTP")
     assert [reply.code for reply in replies] == [250, 250]

@@ -11,7 +11,7 @@ from veredus.delivery.filing import Again
 from veredus.smtp.server import serve as serve_smtp
 
 _REQUIRE = (
-    'require ["fileinto", "copy", "mailbox", "special-use", "imap4flags", "editheader", "reject", "ereject",'
+    'require ["fileinto", "copy", "mailbox", "special-use", "mailboxid", "imap4flags", "editheader", "reject", "ereject",'
     ' "envelope", "variables", "subaddress", "body", "duplicate", "include", "enotify", "environment"];\n'
 )
 
@@ -38,6 +38,21 @@ TABLE: dict[str, tuple[str, list[str]]] = {
     "special use that is nowhere": ('fileinto :specialuse "\\\\Flagged" "Sent";', ["Sent"]),
     "mailboxexists": ('if mailboxexists "Archive" { fileinto "Archive"; }', ["Archive"]),
     "not mailboxexists": ('if not mailboxexists ["Archive", "No"] { discard; }', []),
+    "mailbox of an id": (
+        'if mailboxidexists "nothing" { discard; } fileinto :mailboxid "nothing" "Sent";',
+        ["Sent"],
+    ),
+    "special use exists": (
+        'if specialuse_exists ["\\\\Junk", "\\\\Sent"] { fileinto "Sent"; }',
+        ["Sent"],
+    ),
+    "special use of another mailbox": (
+        'if specialuse_exists "Sent" "\\\\Junk" { fileinto "Sent"; }',
+        ["Inbox"],
+    ),
+    "a global script": ('include :optional :global "all"; fileinto "Sent";', ["Sent"]),
+    "a path that is too long": (f'fileinto "{"a/" * 3000}";', ["Inbox"]),
+    "a path in another form": ('fileinto :create "Caf\u00e9"; fileinto "Cafe\u0301";', ["Caf\u00e9"]),
     "flags": (
         'keep :flags ["\\\\Seen", "\\\\Flagged", "Work", "\\\\Deleted"];',
         ["Inbox $flagged $seen work"],
@@ -84,6 +99,15 @@ async def test_a_script_decides_where_a_message_goes(world: World, case: str) ->
     [reply] = await world.deliver()
     assert reply.is_success
     assert await world.outcome() == expected
+
+
+async def test_what_is_long_is_filed_alike(world: World) -> None:
+    """Messages and scripts that are parsed, compiled and run in a thread."""
+    comment = "# A long story.\n" * 3000
+    await world.script(_REQUIRE + comment + 'if body :contains "the end" { fileinto "Archive"; }')
+    await world.vacation()
+    await world.deliver(MESSAGE + "A long story.\n" * 30_000 + "the end\n")
+    assert await world.outcome() == ["Archive", f"vacation {SENDER}"]
 
 
 async def test_an_edited_message_is_stored_as_the_script_left_it(every: World) -> None:

@@ -123,6 +123,22 @@ async def test_an_answer_has_the_name_of_the_identity(world: World) -> None:
     assert author == {"name": "Alice Ü.", "email": ALICE}
 
 
+async def test_who_has_a_whole_domain_does_not_speak_for_its_others(world: World) -> None:
+    await world.app.accounts.add_address("*@example.com", world.alice)
+    world.app.directory.drop()
+    await world.script(
+        f'require ["vacation", "enotify"]; vacation :from "{BOB}" "Away";'
+        f'notify :from "{BOB}" "mailto:pager@example.org";'
+    )
+    message = MESSAGE.replace("To: Alice <alice@example.com>", f"To: {BOB}, sales@example.com")
+    await world.deliver(message, "sales@example.com")
+    assert [sent.field("From") for sent in await world.sent()] == ["sales@example.com"] * 2
+    await world.deliver(
+        message.replace(", sales@example.com", ""), "sales@example.com", sender="c@example.net"
+    )
+    assert len(await _answers(world)) == 1
+
+
 async def test_script_and_response_give_one_answer_between_them(every: World) -> None:
     """And one memory: whom either has answered the other leaves alone."""
     world = every
@@ -212,6 +228,22 @@ async def test_a_mime_entity_cannot_forge_header_fields(world: World) -> None:
     assert (sent.field("From"), sent.field("Bcc")) == (ALICE, None)
     assert sent.field("Content-Type") == "text/html"
     assert sent.data.endswith(b"\r\n\r\n<p>Gone</p>\r\n")
+
+
+async def test_an_entity_without_fields_is_a_text(world: World) -> None:
+    await world.script('require ["vacation"]; vacation :mime "\r\nGr\u00fc\u00dfe";')
+    await world.deliver()
+    [sent] = await _answers(world)
+    assert sent.field("Content-Type") == "text/plain; charset=utf-8"
+    assert sent.field("Content-Transfer-Encoding") == "8bit"
+    assert sent.data.decode().endswith("\r\n\r\nGr\u00fc\u00dfe\r\n")
+
+
+async def test_of_no_seconds_nothing_is_remembered(world: World) -> None:
+    await world.script('require "vacation-seconds"; vacation :seconds 0 "Always";')
+    for _ in range(3):
+        await world.deliver()
+    assert len(await _answers(world)) == 3
 
 
 @pytest.mark.parametrize(

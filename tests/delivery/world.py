@@ -69,7 +69,7 @@ class World:
 
     def __init__(self, app: App, clock: StandingClock, alice: str, bob: str) -> None:
         self.app, self.clock, self.alice, self.bob = app, clock, alice, bob
-        self.terms = Terms(hostname="mx.example.com")
+        self.terms = Terms(hostname="mx.example.com", reach="everybody")
         self.configure()
 
     def configure(self, **terms: Any) -> None:

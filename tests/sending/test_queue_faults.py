@@ -9,6 +9,8 @@ import pytest
 import jmap
 from sending.peer import CLOSE, DROP, HANG, Rule, on, peer
 from sending.world import World, eventually, world, worlds
+from veredus.auth.tables import SYSTEM
+from veredus.outgoing.records import Place, save_place
 
 _REPLIES = {
     "connect": ["421 4.3.2 not now", "554 5.3.2 go away", b"what?\r\n", DROP, CLOSE],
@@ -75,6 +77,18 @@ async def test_several_nodes_never_send_the_same_message(tmp_path: Path, store: 
             await eventually(lambda: _is_empty(first), 60)
     came = Counter(recipient for message in smtp.messages for recipient in message.recipients)
     assert came == Counter(f"r{number}@example.org" for number in range(40))
+
+
+@pytest.mark.parametrize("place", [Place(after="99"), Place(after="7:9", before="7:1", first="q1")])
+async def test_a_place_in_the_log_of_another_store_is_not_believed(tmp_path: Path, place: Place) -> None:
+    """A backup was restored into this store: nothing that left is overlooked."""
+    async with peer() as smtp, world(tmp_path, smtp.url) as sender:
+        await sender.depart("bob@example.org")
+        async with sender.app.store.write(SYSTEM) as tx:
+            await save_place(tx, place)
+        async with sender.running():
+            await sender.empty()
+        assert [it.recipients for it in smtp.messages] == [["bob@example.org"]]
 
 
 async def _is_empty(sender: World) -> bool:

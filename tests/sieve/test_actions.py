@@ -280,6 +280,8 @@ def test_duplicates_differ_by_handle_and_by_what_is_compared() -> None:
 def test_with_ihave_what_is_missing_is_an_error_only_where_it_runs() -> None:
     script = 'require "ihave"; if ihave ["fileinto", "foo"] { foo :bar "x" { } } elsif ihave "fileinto" { fileinto "a"; }'
     assert run(script).actions == (FileInto("a"),)
+    tags = 'require "ihave"; if ihave "foo" { keep :foo 1 "x"; } elsif header :foo "a" "b" { } fileinto "c";'
+    assert run(tags).error == "line 1: header has no argument :foo"
     assert run('require "ihave"; foo;').error == "line 1: there is no command foo"
     assert run('require "ihave"; if foo "x" {}').error == "line 1: there is no test foo"
     assert run('require "ihave"; error "not here";').error == "line 1: not here"
@@ -291,7 +293,9 @@ def test_nobody_is_notified_of_a_notification() -> None:
 
 
 def test_a_mailto_uri_is_taken_apart() -> None:
-    found = sieve.mailto("mailto:a%40b.example,c@d.example?Subject=x%0Ay&to=e@f.example&body=1%202&X-Evil=z")
+    found = sieve.mailto(
+        "mailto:a%40b.example%2cc@d.example?Subject=x%0Ay&to=e@f.example&body=1%202&X-Evil=z"
+    )
     assert found.recipients == ("a@b.example", "c@d.example", "e@f.example")
     assert (found.subject, found.body) == ("x y", "1 2")
     for bad in ("mailto:", "mailto:a", "http://x", "mailto:a@b.example%0D%0ABcc:x@y.example"):

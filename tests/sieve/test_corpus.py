@@ -39,10 +39,10 @@ def marks(name: str, exceptions: dict[str, str]) -> list[pytest.MarkDecorator]:
 def test_james_delivers_the_same(case: dict[str, Any]) -> None:
     script = sieve.compile((cases.SIEVE / "james-mailet" / case["script"]).read_text("utf-8"))
     message = parse(cases.james_message(case))
-    for recipient in case["recipients"][:1]:
-        outcome = sieve.run(script, message, environment(case["envelope_sender"], recipient))
-        for expected in case["expected"]:
-            check_james(outcome, expected, recipient)
+    recipient = case["recipients"][0]  # the others get what the first one gets, in a run of their own
+    outcome = sieve.run(script, message, environment(case["envelope_sender"], recipient))
+    for expected in case["expected"]:
+        check_james(outcome, expected, recipient)
 
 
 def check_james(outcome: sieve.Outcome, expected: dict[str, Any], recipient: str) -> None:

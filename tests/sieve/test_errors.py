@@ -121,6 +121,11 @@ def test_half_of_a_surrogate_pair_is_refused() -> None:
     assert error_of('redirect "\ud800";') == "line 1, column 11: half of a surrogate pair is no character"
 
 
+def test_an_error_is_one_line_whatever_it_quotes() -> None:
+    assert error_of('require "a\r\nb";') == 'line 1, column 9: there is no extension "a b" here'
+    assert len(error_of(f'redirect "{"x" * 10_000}";')) < 400
+
+
 def test_comments_and_texts_are_read_as_written() -> None:
     assert error_of("# keep\r\n/* a ** / */ keep; # x") == "valid"
     assert error_of('require "reject"; reject text: # why\r\n..dot\r\n.\r\n;') == "valid"

@@ -112,7 +112,8 @@ def test_scripts_nested_as_deep_as_may_be_run() -> None:
     scripts = {
         str(number): sieve.compile(
             requiring(
-                "if " + "anyof(false, " * 30
+                "if "
+                + "anyof(false, " * 30
                 + "true"
                 + ")" * 30
                 + f' {{ include :optional "{number + 1}"; addflag "x{number}"; }}'

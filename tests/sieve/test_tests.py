@@ -157,6 +157,62 @@ def test_of_the_null_reverse_path_every_part_is_empty() -> None:
         assert holds(f'envelope :{part} "from" ""', sender="")
 
 
+def test_what_is_no_address_has_no_parts() -> None:
+    message = b"From: stephan@\r\nTo: a@b.example, @c.example\r\nCc: nonsense\r\nBcc:\r\n\r\n"
+    for test in ('"cc" "nonsense"', '"bcc" ""', ':domain "to" "b.example"'):
+        assert holds(f"address {test}", message=message)
+    for test in (
+        ':localpart "from" "stephan"',
+        ':domain "to" "c.example"',
+        ':localpart ["cc", "bcc", "to"] ""',
+    ):
+        assert not holds(f"address {test}", message=message)
+
+
+NESTED = b"""\
+Content-Type: multipart/mixed; boundary=outer
+
+Prologue.
+--outer
+Content-Type: multipart/alternative; boundary=inner
+
+Inner prologue.
+--inner
+
+Hello
+--inner--
+Inner epilogue.
+--outer
+Content-Type: message/rfc822
+
+From: Someone
+Subject: Folded
+ field
+
+Nested text
+--outer--
+Epilogue.
+"""
+
+
+@pytest.mark.parametrize(
+    ("test", "expected"),
+    [
+        ('"multipart" :contains "Prologue."', True),
+        ('"multipart" :contains "Inner epilogue"', True),
+        ('"multipart" :matches "*Epilogue.*"', True),
+        ('"multipart" :contains "--"', False),
+        ('"multipart" :contains "Hello"', False),
+        ('"text/plain" :contains "nested text"', True),
+        ('"text" :comparator "i;ascii-numeric" :count "eq" "2"', True),
+        ('"message/rfc822" :is "From: Someone\nSubject: Folded\n field\n"', True),
+        ('"message/rfc822" :contains "nested text"', False),
+    ],
+)
+def test_a_body_is_searched_part_by_part(test: str, expected: bool) -> None:
+    assert holds(f"body :content {test}", message=NESTED.replace(b"\n", b"\r\n")) == expected
+
+
 def test_without_a_separator_there_are_no_details() -> None:
     assert holds('envelope :user "to" "me+lists"', subaddress_separator=None)
     assert not holds('envelope :detail :matches "to" "*"', subaddress_separator=None)

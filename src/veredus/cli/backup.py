@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from veredus.cli.common import EXIT_PROBLEMS, EXIT_USAGE, Failure, Json, invocation, write_json, write_note
+from veredus.cli.common import (
+    EXIT_PROBLEMS,
+    EXIT_USAGE,
+    Failure,
+    Json,
+    NoIndex,
+    invocation,
+    write_json,
+    write_note,
+)
 from veredus.cli.db_copy import place_of
 from veredus.cli.opened import data_of, with_app
 from veredus.wire.dates import utc_date
@@ -150,12 +159,7 @@ def restore(
             help="Keep the account ids: only if nothing was changed since the backup, as in a move.",
         ),
     ] = False,
-    no_index: Annotated[
-        bool,
-        typer.Option(
-            "--no-index", help="Postpone the index of words: `veredus index rebuild` makes it later."
-        ),
-    ] = False,
+    no_index: NoIndex = False,
 ) -> None:
     """Write a backup into --data-dir, or the database of storage.url: new or empty. No server may run yet.
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from veredus.app import is_intact
+from veredus.cli.references import references
 from veredus.ports import Unavailable
-from veredus.wire.types import BlobId, Id
+from veredus.wire.types import BlobId
 
 if TYPE_CHECKING:
     from veredus.app import App
 
-# Blobs that are read, or records that are fetched, at once.
+# Blobs that are read at once.
 _AT_ONCE = 8
-_PAGE = 500
 
 
 class Verified(Struct):
@@ -38,11 +38,17 @@ async def verified(app: "App", sample: int | None, tell: Callable[[str], None]) 
                 done.problems.append(problem)
                 tell(problem)
         done.read += len(page)
-    async for account, type, id, blob in _references(app):
-        # Not listed: perhaps it came only then, or is brought back.
-        if hash(blob) not in present and await app.blobs.size(blob) is None:
-            done.problems.append(f"account {account}: {type} {id}: blob {blob} is missing")
-            tell(done.problems[-1])
+    for account in await app.store.accounts():
+        async for type, id, blob in references(app, account):
+            problem = None
+            if blob is None:
+                problem = "the record cannot be read, so nobody knows its blobs"
+            # Not listed: perhaps it came only then, or is brought back.
+            elif hash(blob) not in present and await app.blobs.size(blob) is None:
+                problem = f"blob {blob} is missing"
+            if problem is not None:
+                done.problems.append(f"account {account}: {type} {id}: {problem}")
+                tell(done.problems[-1])
     return done
 
 
@@ -92,18 +98,3 @@ async def _damage(app: "App", id: BlobId) -> str | None:
     except Unavailable as error:
         await app.blobs.size(id)  # the whole store, or this blob alone?
         return f"blob {id} cannot be read: {error}"
-
-
-async def _references(app: "App") -> AsyncIterator[tuple[Id, str, Id, BlobId]]:
-    """Account, type, id and blob of every record that refers to one."""
-    for account in await app.store.accounts():
-        for table in app.registry.tables():
-            for name in table.blobs:
-                async with app.store.read(account) as snapshot:
-                    ids = await snapshot.select(table.name)
-                for start in range(0, len(ids), _PAGE):
-                    async with app.store.read(account) as snapshot:
-                        records = await snapshot.get(table.name, ids[start : start + _PAGE], {name})
-                    for record in records:
-                        if record.get(name):
-                            yield account, table.name, record["id"], record[name]

@@ -3,15 +3,13 @@
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+from veredus.cli.references import references
 from veredus.cli.sound import Sound
 from veredus.mail.audit import audit
-from veredus.ports import Snapshot
 from veredus.wire.types import BlobId, Id
 
 if TYPE_CHECKING:
     from veredus.app import App
-
-_PAGE = 500
 
 
 async def problems(app: "App", *, read_blobs: bool = False) -> AsyncIterator[str]:
@@ -37,22 +35,13 @@ async def problems(app: "App", *, read_blobs: bool = False) -> AsyncIterator[str
 
 async def _blobs(app: "App", account: Id, seen: set[BlobId], read: bool) -> AsyncIterator[str]:
     """Whether what the account's records refer to is there; each blob is looked at once for all accounts."""
-    for table in app.registry.tables():
-        for name in table.blobs:
-            async with app.store.read(account) as snapshot:
-                ids = await snapshot.select(table.name)
-            for start in range(0, len(ids), _PAGE):
-                async with app.store.read(account) as snapshot:
-                    pairs = await _references(snapshot, table.name, name, ids[start : start + _PAGE])
-                for id, blob in pairs:
-                    if blob not in seen and (problem := await _blob(app, blob, read)):
-                        yield f"{table.name} {id}: {problem}"
-                    seen.add(blob)
-
-
-async def _references(snapshot: Snapshot, type: str, name: str, ids: list[Id]) -> list[tuple[Id, BlobId]]:
-    records = await Sound(snapshot).get(type, ids, {name})
-    return [(record["id"], record[name]) for record in records if record.get(name)]
+    async for type, id, blob in references(app, account):
+        # Of a record that cannot be read, the store itself says so.
+        if blob is None or blob in seen:
+            continue
+        seen.add(blob)
+        if problem := await _blob(app, blob, read):
+            yield f"{type} {id}: {problem}"
 
 
 async def _blob(app: "App", id: BlobId, read: bool) -> str | None:

@@ -19,6 +19,11 @@ EXIT_PROBLEMS = 3  # a check ran, and found something
 
 # The option of every command that reads: ``as_json: Json = False``.
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
+# Of those that write many records: ``no_index: NoIndex = False``.
+NoIndex = Annotated[
+    bool,
+    typer.Option("--no-index", help="Postpone the index of words: `veredus index rebuild` makes it later."),
+]
 
 
 class Failure(Exception):
@@ -49,6 +54,11 @@ class Invocation:
 def invocation(ctx: typer.Context) -> Invocation:
     """The Invocation that the main callback stored."""
     return ctx.ensure_object(Invocation)
+
+
+def plain(text: str) -> str:
+    """For a terminal: users, clients or remote hosts chose a part of it."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def write_json(value: Any) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import typer
 
-from veredus.cli.common import EXIT_USAGE, Failure
+from veredus.cli.common import EXIT_USAGE, Failure, NoIndex
 from veredus.cli.opened import data_of
 
 if TYPE_CHECKING:
@@ -34,12 +34,7 @@ def copy(
         bool,
         typer.Option("--compare", help="Compare what an earlier run has copied once more, record by record."),
     ] = False,
-    no_index: Annotated[
-        bool,
-        typer.Option(
-            "--no-index", help="Postpone the index of words: `veredus index rebuild` makes it later."
-        ),
-    ] = False,
+    no_index: NoIndex = False,
 ) -> None:
     """Copy all accounts into another store, compare them, and index their words.
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from veredus.cli.common import EXIT_PROBLEMS, Failure, Json, write_json
+from veredus.cli.common import EXIT_PROBLEMS, Failure, Json, plain, write_json
 from veredus.cli.opened import confirm, with_app
 
 if TYPE_CHECKING:
@@ -53,12 +53,7 @@ def _line(subscription: dict[str, Any]) -> str:
         parts.append(f"failures: {subscription['failures']}")
     if subscription["nextAttempt"]:
         parts.append(f"waits until {subscription['nextAttempt']}")
-    return _plain("  ".join(parts))
-
-
-def _plain(text: str) -> str:
-    """For a terminal: clients choose a part of it, and remote hosts another."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return plain("  ".join(parts))
 
 
 @app.command("test")
@@ -89,7 +84,7 @@ def try_(
     else:
         for one, outcome, _ in tried:
             said = outcome or "not verified by its client, so nothing may be sent"
-            typer.echo(_plain(f"{one['id']}  {one['deviceClientId']}  {said}"))
+            typer.echo(plain(f"{one['id']}  {one['deviceClientId']}  {said}"))
     if not all(is_delivered for _, _, is_delivered in tried):
         raise typer.Exit(EXIT_PROBLEMS)
 

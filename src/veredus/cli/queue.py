@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from veredus.cli.common import EXIT_USAGE, Failure, Json, write_json
+from veredus.cli.common import EXIT_USAGE, Failure, Json, plain, write_json
 from veredus.cli.opened import confirm, with_app
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def list_(
         write_json(found)
         return
     for row in found:
-        typer.echo(_plain(_line(row)))
+        typer.echo(plain(_line(row)))
     if len(found) == limit:
         typer.echo(f"The first {limit}; --limit shows more.", err=True)
 
@@ -57,9 +57,9 @@ def show(
         write_json(found)
         return
     for row in found:
-        typer.echo(_plain(_line(row)))
+        typer.echo(plain(_line(row)))
         for recipient in row["recipients"]:
-            typer.echo(_plain(f"  {recipient['email']}: {recipient['state']}  {recipient['reply']}"))
+            typer.echo(plain(f"  {recipient['email']}: {recipient['state']}  {recipient['reply']}"))
 
 
 @app.command()
@@ -133,8 +133,3 @@ def _line(row: dict[str, Any]) -> str:
     elif waiting and waiting[0]["reply"]:
         parts.append(waiting[0]["reply"])
     return "  ".join(parts)
-
-
-def _plain(text: str) -> str:
-    """For a terminal: senders choose a part of it, and remote hosts another."""
-    return "".join(c if c.isprintable() else "?" for c in text)

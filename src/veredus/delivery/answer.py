@@ -1,8 +1,8 @@
 """Who is answered while the recipient is away, and what (RFC 3834, RFC 5230, RFC 8621 §8)."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 
@@ -27,7 +27,8 @@ _BULK = frozenset({"bulk", "list", "junk"})
 class Own(Struct, frozen=True):
     """The addresses of an account, ``*@`` and a domain among them (ports.Directory).
 
-    ``separator``: of sub-addresses, which are the account's as well.
+    ``separator``: of sub-addresses, which are the account's as well. Of a domain, ``has`` is true of what may
+    be somebody else's, too.
     """
 
     addresses: tuple[str, ...]
@@ -37,14 +38,11 @@ class Own(Struct, frozen=True):
         return may_use(self.addresses, address.strip(), self.separator or "")
 
 
-def addressed(headers: Sequence[Header], own: Own) -> str | None:
-    """The first address of the recipient in the fields that name recipients (RFC 5230 §4.5)."""
+def addressed(headers: Sequence[Header], own: Own) -> Iterator[str]:
+    """The addresses of the recipient in the fields that name recipients (RFC 5230 §4.5)."""
     for name, value in headers:
         if name.lower() in _TO:
-            for address in as_addresses(value):
-                if own.has(address["email"]):
-                    return address["email"]
-    return None
+            yield from (found["email"] for found in as_addresses(value) if own.has(found["email"]))
 
 
 def is_automatic(headers: Sequence[Header]) -> bool:
@@ -92,7 +90,7 @@ def subject_of(given: str | None, headers: Sequence[Header]) -> str:
 
 
 class Answering(Struct, frozen=True, kw_only=True):
-    """What an answer needs beside its text. ``own_address``: that the message was sent to.
+    """What an answer needs beside its text. ``own_address``: that it comes from.
 
     ``names``: of the account's Identities, by address.
     """
@@ -104,10 +102,10 @@ class Answering(Struct, frozen=True, kw_only=True):
     hostname: str
     now: datetime
 
-    def _heading(self, subject: str | None, own_address: str) -> Heading:
+    def _heading(self, subject: str | None) -> Heading:
         return Heading(
-            sender=own_address,
-            sender_name=self.names.get(own_address.lower()),
+            sender=self.own_address,
+            sender_name=self.names.get(self.own_address.lower()),
             to=self.sender,
             subject=subject_of(subject, self.headers),
             hostname=self.hostname,
@@ -116,23 +114,10 @@ class Answering(Struct, frozen=True, kw_only=True):
             about=self.headers,
         )
 
-    def by_script(self, vacation: Vacation, own: Own) -> bytes:
+    def by_script(self, vacation: Vacation) -> bytes:
         body = mime_entity(vacation.reason) if vacation.mime else text(vacation.reason)
-        return compose(
-            self._heading(vacation.subject, from_address(vacation.from_, own) or self.own_address), body
-        )
+        return compose(self._heading(vacation.subject), body)
 
     def by_response(self, response: VacationResponse) -> bytes:
         body = text_and_html(response.text_body, response.html_body) or text(_NO_TEXT)
-        return compose(self._heading(response.subject, self.own_address), body)
-
-
-def from_address(given: str | None, own: Own) -> str | None:
-    """What a script says that it writes from, if it is of the account: nobody speaks for others."""
-    found: list[Any] = as_addresses(given) if given else []
-    return found[0]["email"] if found and own.has(found[0]["email"]) else None
-
-
-def with_addresses(own: Own, addresses: Collection[str]) -> Own:
-    """``own`` and what a script says are further addresses (RFC 5230 §4.5)."""
-    return Own((*own.addresses, *addresses), own.separator)
+        return compose(self._heading(response.subject), body)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from veredus.delivery.answer import Own, addressed
+from veredus.delivery.answer import Own
 from veredus.delivery.plan import Arrival
 from veredus.formats.mime.header import Header
 from veredus.formats.mime.message import Message
@@ -19,6 +19,8 @@ class Case(Struct):
     arrival: Arrival
     recipient: str
     own: Own
+    # The first address of the account in the header; None: it names none, as in a list or in Bcc.
+    named: str | None
     message: Message
     now: datetime
     new_keys: frozenset[str] = frozenset()
@@ -34,4 +36,4 @@ class Case(Struct):
     @property
     def own_address(self) -> str:
         """From which the account answers."""
-        return addressed(self.headers, self.own) or self.recipient
+        return self.named or self.recipient

@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 import structlog
 
-from veredus.delivery.answer import (
-    Own,
-)
+from veredus.delivery.answer import Own, addressed
 from veredus.delivery.case import Case
 from veredus.delivery.letters import Letters
 from veredus.delivery.plan import Arrival, Copy, Leaving, Plan
@@ -35,8 +34,8 @@ from veredus.wire.types import Id
 
 log = structlog.get_logger()
 
-# Delivered-To fields that are looked up.
-_MOST_MARKS: Final = 50
+# Addresses of a header that are looked up.
+_MOST_LOOKED_UP: Final = 50
 _INLINE: Final = 64 * 1024
 _FLAGS: Final = {r"\seen": "$seen", r"\flagged": "$flagged", r"\answered": "$answered", r"\draft": "$draft"}
 _KEEP: Final = Outcome((Keep(),))
@@ -83,7 +82,12 @@ class Decisions:
             message = await asyncio.to_thread(messages.parse, arrival.data)
         else:
             message = messages.parse(arrival.data)
-        return Case(account, arrival, recipient, own, message, self._clock.now())
+        named = None
+        for address in islice(addressed(message.headers, own), _MOST_LOOKED_UP):
+            if await self._letters.is_here(account, address):
+                named = address
+                break
+        return Case(account, arrival, recipient, own, named, message, self._clock.now())
 
     # ------------------------------------------------------------ from actions to a plan
 
@@ -141,11 +145,11 @@ class Decisions:
         if case.arrival.is_junk or not await self._letters.reaches(redirect.address):
             return False
         passed = {value.strip().lower() for name, value in case.headers if name.lower() == "delivered-to"}
-        for address in list(passed)[:_MOST_MARKS]:
-            if await self._letters.is_here(case, address):
+        for address in list(passed)[:_MOST_LOOKED_UP]:
+            if await self._letters.is_here(case.account, address):
                 log.warning("redirect refused", account=case.account, reason="it has passed here before")
                 return False
-        return not await self._letters.is_here(case, redirect.address)
+        return not await self._letters.is_here(case.account, redirect.address)
 
     async def _redirect(self, case: Case, redirect: Redirect) -> Leaving:
         """With the envelope sender that it came with, and a mark that says that it has passed here."""

@@ -1,21 +1,24 @@
 """What an account writes by itself: refusals, answers, notifications (RFC 3834, RFC 5429, RFC 5435)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from veredus.delivery import memory, refusal
-from veredus.delivery.answer import RESPONSE_SECONDS, Answering, addressed, may_answer, with_addresses
+from veredus.delivery.answer import RESPONSE_SECONDS, Answering, Own, addressed, may_answer
 from veredus.delivery.case import Case
 from veredus.delivery.compose import is_address
 from veredus.delivery.notify import MOST as MOST_NOTIFICATIONS
 from veredus.delivery.notify import Notification
 from veredus.delivery.plan import Copy, Leaving, Once, Plan
 from veredus.delivery.terms import Terms
+from veredus.formats.mime.addresses import as_addresses
 from veredus.formats.sieve import Keep, Notify, Reject, Vacation
 from veredus.formats.sieve.mailto import mailto
 from veredus.mail.identity import TYPE as IDENTITY
 from veredus.mail.outbox import Origin
 from veredus.mail.vacation import VacationResponse
 from veredus.ports import BlobStore, Directory, Store
+from veredus.wire.types import Id
 
 
 class Letters:
@@ -30,9 +33,16 @@ class Letters:
             return False
         return self._terms.reach == "everybody" or await self._directory.resolve(address) is not None
 
-    async def is_here(self, case: Case, address: str) -> bool:
+    async def is_here(self, account: Id, address: str) -> bool:
         """Whether mail for that address would come to this account."""
-        return is_address(address) and await self._directory.resolve(address) == case.account
+        return is_address(address) and await self._directory.resolve(address) == account
+
+    async def _from(self, case: Case, given: str | None) -> str:
+        """What a script says that it writes from, if it is of the account: nobody speaks for others."""
+        found: list[Any] = as_addresses(given) if given else []
+        if found and await self.is_here(case.account, found[0]["email"]):
+            return str(found[0]["email"])
+        return case.own_address
 
     async def leaving(
         self,
@@ -72,19 +82,19 @@ class Letters:
         """By the script, or else by the VacationResponse, ``response`` if the message is kept."""
         if case.arrival.is_junk or not await self.reaches(case.sender):
             return []
-        own = case.own
+        named, given = case.named, None
         if vacation is not None:
-            own = with_addresses(own, vacation.addresses)
+            further = Own(vacation.addresses, self._terms.separator)
+            named = named or next(addressed(case.headers, further), None)
+            given = vacation.from_
             once = Once(case.sender, f"sieve {vacation.handle}", vacation.seconds)
         elif response is not None and response.answers(case.now):
             once = Once(case.sender, "", RESPONSE_SECONDS)
         else:
             return []
-        if (
-            not may_answer(case.sender, case.headers)
-            or addressed(case.headers, own) is None
-            or await self.is_here(case, case.sender)
-        ):
+        if named is None or not may_answer(case.sender, case.headers):
+            return []
+        if await self.is_here(case.account, case.sender):
             return []
         async with self._store.read(case.account) as snapshot:
             if await memory.is_answered(snapshot, once, case.now):
@@ -92,14 +102,14 @@ class Letters:
             identities = await snapshot.get(IDENTITY, None, {"name", "email"})
         answering = Answering(
             sender=case.sender,
-            own_address=case.own_address,
+            own_address=await self._from(case, given),
             names={identity["email"].lower(): identity["name"] for identity in identities},
             headers=case.headers,
             hostname=self._terms.hostname,
             now=case.now,
         )
         if vacation is not None:
-            data = answering.by_script(vacation, case.own)
+            data = answering.by_script(vacation)
         else:
             assert response is not None
             data = answering.by_response(response)
@@ -111,7 +121,6 @@ class Letters:
             return []
         notification = Notification(
             headers=case.headers,
-            own=case.own,
             own_address=case.own_address,
             hostname=self._terms.hostname,
             now=case.now,
@@ -124,6 +133,6 @@ class Letters:
             for to in uri.recipients[: MOST_NOTIFICATIONS - len(made)]:
                 if not await self.reaches(to):
                     continue
-                data = notification.write(notify, uri, to)
+                data = notification.write(notify, uri, to, await self._from(case, notify.from_))
                 made.append(await self.leaving("notification", sender, (to,), data))
         return made

@@ -7,7 +7,6 @@ from typing import Final
 
 from msgspec import Struct
 
-from veredus.delivery.answer import Own, from_address
 from veredus.delivery.compose import Heading, compose, text
 from veredus.formats.mime.email import convenience
 from veredus.formats.mime.header import Header
@@ -25,20 +24,19 @@ class Notification(Struct, frozen=True, kw_only=True):
     """What a notification needs of the message and of the account."""
 
     headers: Sequence[Header]
-    own: Own
     own_address: str
     hostname: str
     now: datetime
 
-    def write(self, notify: Notify, uri: Mailto, recipient: str) -> bytes:
-        """To one of those whom the URI names, who need not know of the others.
+    def write(self, notify: Notify, uri: Mailto, recipient: str, sender: str) -> bytes:
+        """To one of those whom the URI names, who need not know of the others. ``sender``: the From field.
 
         RFC 5436 §2.7: the Received fields of the message go along, so that a circle has an end.
         """
         about = convenience(self.headers)
         authors = ", ".join(author["email"] for author in about["from"] or ())
         heading = Heading(
-            sender=from_address(notify.from_, self.own) or self.own_address,
+            sender=sender,
             to=recipient,
             subject=notify.message or uri.subject or about["subject"] or "New message",
             hostname=self.hostname,

@@ -104,16 +104,16 @@ class Places:
 
     async def _make(self, tx: Transaction, wanted: Wanted, limits: MailboxLimits) -> Id | None:
         names = unicodedata.normalize("NFC", wanted.path).split("/")
-        if not all(_is_name(name, limits.max_name_size) for name in names) or len(self._ids) >= _MOST:
+        is_too_deep = limits.max_depth is not None and len(names) > limits.max_depth
+        if is_too_deep or not all(_is_name(name, limits.max_name_size) for name in names):
+            return None
+        if len(self._ids) >= _MOST:
             return None
         parent: Id | None = None
         if len(names) > 1 and names[0].upper() == "INBOX":
-            names[0], parent = "", await self.inbox(tx)
-        if limits.max_depth is not None and len(names) > limits.max_depth:
-            return None
+            parent = await self.inbox(tx)
+            del names[0]
         for number, name in enumerate(names, 1):
-            if not name:
-                continue
             below = self._by_name.get((parent, name))
             if below is None:
                 role = wanted.role if number == len(names) and wanted.role in ROLES else None

@@ -12,7 +12,7 @@ import structlog
 from msgspec import Struct
 
 from veredus.conditions import Eq
-from veredus.formats.sieve import Script, SieveError, compile
+from veredus.formats.sieve import Limits, Script, SieveError, compile
 from veredus.mail.vacation import TYPE, VacationResponse, load
 from veredus.ports import BlobStore, Snapshot, Store
 from veredus.wire.types import BlobId, Id
@@ -87,10 +87,12 @@ class RuleBook:
             return None
         try:
             text = data.decode()
+            # It was accepted, whatever the limit is by now.
+            limits = Limits(max_size=len(data))
             if len(data) > _INLINE:
-                script: Script | None = await asyncio.to_thread(compile, text)
+                script: Script | None = await asyncio.to_thread(compile, text, limits)
             else:
-                script = compile(text)
+                script = compile(text, limits)
         except UnicodeDecodeError:
             log.warning("script not valid", account=account, blob=blob, reason="not UTF-8")
             script = None

@@ -6,6 +6,7 @@ from typing import Final
 
 import structlog
 
+from veredus import __version__
 from veredus.delivery.case import Case
 from veredus.delivery.questions import Questions
 from veredus.delivery.rules import RuleBook
@@ -58,6 +59,7 @@ def _environment(case: Case, questions: Questions, terms: Terms) -> Environment:
         "phase": "during",
         "remote-host": envelope.helo,
         "remote-ip": envelope.client,
+        "version": __version__,
     }
     return Environment(
         sender=case.sender,
@@ -68,7 +70,7 @@ def _environment(case: Case, questions: Questions, terms: Terms) -> Environment:
         is_duplicate=questions.is_duplicate,
         items=items,
         subaddress_separator=terms.separator,
-        own_addresses=[*case.own.addresses, case.own_address],
+        own_addresses=[*case.own.addresses, *([case.named] if case.named else [])],
         max_steps=terms.max_steps,
         max_redirects=terms.max_redirects,
     )

@@ -41,7 +41,7 @@ class Terms(Struct, frozen=True):
     """
 
     hostname: str = "localhost"
-    reach: Reach = "everybody"
+    reach: Reach = "nobody"
     inspector: Inspector | None = None
     max_redirects: int = 5
     max_steps: int = 10_000

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
+from msgspec import structs
 
 from veredus.outgoing import records
 from veredus.outgoing.attempt import Tools, attempt, give_up, is_over

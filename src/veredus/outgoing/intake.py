@@ -9,7 +9,7 @@ from msgspec import Struct
 from veredus.mail import outbox
 from veredus.mail.outbox import Departure
 from veredus.outgoing import records
-from veredus.outgoing.records import Queued, Recipient
+from veredus.outgoing.records import Place, Queued, Recipient
 from veredus.ports import Address, Change, Cursor, Lease, Store
 from veredus.wire.types import Id
 
@@ -58,17 +58,29 @@ class Intake:
         cursor = await self._known()
         changes, after = await self._store.feed(cursor, _AT_ONCE, (outbox.TYPE,))
         if changes:
-            await self._enter(changes, after, lease)
+            await self._enter(
+                changes, Place(after=after.position, before=cursor.position, first=changes[0].id), lease
+            )
         self._cursor = after
         return len(changes) == _AT_ONCE
 
     async def _known(self) -> Cursor:
         if self._cursor is None:
             async with self._store.read(self._account) as snapshot:
-                self._cursor = await records.cursor(snapshot)
+                place = await records.place_of(snapshot)
+            self._cursor = Cursor(place.after) if await self._is_ours(place) else Cursor()
         return self._cursor
 
-    async def _enter(self, changes: Sequence[Change], after: Cursor, lease: Lease) -> None:
+    async def _is_ours(self, place: Place) -> bool:
+        """Whether the place is one in this store; else, or when it is older than the log, all is read again:
+        what is queued already is recognized, and of what has left there is no Departure."""
+        try:
+            changes, _ = await self._store.feed(Cursor(place.before), 1, (outbox.TYPE,))
+        except ValueError:  # the cursor of another kind of store
+            return False
+        return bool(changes) and changes[0].id == place.first
+
+    async def _enter(self, changes: Sequence[Change], place: Place, lease: Lease) -> None:
         by_account: dict[Id, dict[Id, None]] = {}
         canceled: set[Id] = set()
         for change in changes:
@@ -93,7 +105,7 @@ class Intake:
                     await records.hurry(tx, row.destination, row.due)
             gone = await records.of_departures(tx, canceled)
             await records.delete_rows(tx, [row.id for row in gone if row.needs_release])
-            await records.save_cursor(tx, after)
+            await records.save_place(tx, place)
 
     async def _rows(self, account: Id, departure: Departure) -> list[Queued]:
         by_destination: dict[str, list[Address]] = {}

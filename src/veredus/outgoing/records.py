@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from veredus.conditions import Eq, Order, Range
 from veredus.mail.outbox import Origin
-from veredus.ports import Address, Cursor, Snapshot, Table, Transaction
+from veredus.ports import Address, Snapshot, Table, Transaction
 from veredus.wire.dates import utc_date
 from veredus.wire.types import BlobId, Id, JsonObject, UnsignedInt, UTCDate
 
@@ -116,14 +116,26 @@ def until(property: str, destination: str, now: datetime) -> Range:
     return Range(property, f"{destination} ", place(destination, now + timedelta(seconds=1)))
 
 
-async def cursor(snapshot: Snapshot) -> Cursor:
-    """How far the log was followed."""
+class Place(Struct, rename="camel"):
+    """How far the log was followed. ``before``: a cursor further back; ``first``: what came first behind it.
+
+    Cursors mean nothing in another store, where a backup may have been restored: by these two it is noticed.
+    """
+
+    id: str = "feed"
+    after: str = ""
+    before: str = ""
+    first: Id | None = None
+
+
+async def place_of(snapshot: Snapshot) -> Place:
     found = await snapshot.get(_CURSOR, ["feed"])
-    return Cursor(found[0]["position"]) if found else Cursor()
+    return msgspec.convert(found[0], Place) if found else Place()
 
 
-async def save_cursor(tx: Transaction, at: Cursor) -> None:
-    await tx.put(_CURSOR, {"id": "feed", "position": at.position})
+async def save_place(tx: Transaction, at: Place) -> None:
+    encoded: JsonObject = msgspec.to_builtins(at)
+    await tx.put(_CURSOR, encoded)
 
 
 async def rows(snapshot: Snapshot, ids: Sequence[Id] | None) -> list[Queued]:

@@ -101,7 +101,9 @@ class SmtpRelay:
     async def _open(self, host: Host, address: str) -> Session:
         """Raises HostTrouble."""
         session = await self._opener.open(host, address)
-        if self._smart_host is None and session.calls_itself.lower() == self._hostname:
+        # A name without a dot ("localhost") is what nobody has set, and many may have.
+        own = self._hostname if "." in self._hostname else None
+        if self._smart_host is None and session.calls_itself.lower() == own:
             await session.quit()
             raise HostTrouble(f"554 5.4.6 {address} is this host itself", is_final=True)
         return session

@@ -58,6 +58,10 @@ class Known(Struct):
             for records in self.records.values():
                 records.pop(id, None)
 
+    def holds(self, id: Id) -> bool:
+        """Whether the record is remembered, with whichever properties."""
+        return any(id in records for records in self.records.values())
+
     def read_again(self, ids: Collection[Id]) -> set[Id]:
         """Those of ``ids`` that were read before; the others have been now."""
         again = self.seen.intersection(ids)

@@ -1,6 +1,8 @@
 """How large a condition may be, the same for every store."""
 
-from veredus.conditions import All, Any_, Condition, Item, Not, Same
+from collections.abc import Sequence
+
+from veredus.conditions import All, Any_, Condition, Item, Not, Order, Same
 
 # SQLite allows expressions 1,000 deep, and ``matches`` recurses.
 MAX_DEPTH = 200
@@ -11,8 +13,16 @@ class TooComplex(ValueError):
     """A condition beyond what a store compiles; the engine refuses such filters before."""
 
 
-def check(condition: Condition) -> None:
-    """Raise TooComplex for a condition that is too deep or too long. Does not recurse."""
+def check(where: Condition, orders: Sequence[Order] = ()) -> None:
+    """Raise TooComplex for a condition, or an order by one, that is too deep or too long."""
+    _check(where)
+    for order in orders:
+        if not isinstance(order.by, str):
+            _check(order.by)
+
+
+def _check(condition: Condition) -> None:
+    """Does not recurse."""
     stack = [(condition, 1)]
     parts = 0
     while stack:

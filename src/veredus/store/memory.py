@@ -79,6 +79,7 @@ class _Snapshot:
         offset: int = 0,
         distinct: str | None = None,
     ) -> list[Id]:
+        limits.check(where, order)
         rows = self._sorted(type, where, order)
         if distinct is not None:
             rows = _first_of_each(rows, distinct)
@@ -86,11 +87,11 @@ class _Snapshot:
         return [row.record["id"] for row in rows[offset:end]]
 
     async def count(self, type: str, where: Condition = EVERYTHING, *, distinct: str | None = None) -> int:
+        limits.check(where)
         rows = self._matching(type, where)
         return len(rows if distinct is None else _first_of_each(rows, distinct))
 
     def _matching(self, type: str, where: Condition) -> list[_Row]:
-        limits.check(where)
         siblings = _Siblings(self._rows(type).values())
         return [row for row in self._rows(type).values() if matches(where, row.record, row.texts, siblings)]
 
@@ -148,7 +149,6 @@ def _key(table: Table, by: Order, row: _Row, siblings: _Siblings) -> Any:
         return row.place[0]
     if isinstance(by.by, str):
         return sort_key(row.record.get(by.by), by.collation)
-    limits.check(by.by)
     return matches(by.by, row.record, row.texts, siblings)
 
 

@@ -192,11 +192,8 @@ def _size(selection: Selection, part: Condition, probe: Probe) -> int:
 def _drive(selection: Selection, part: Condition, compiler: sql.Compiler) -> _Driver:
     layout = selection.layout
     if isinstance(part, Has):
-        covered = {"id": "m.id"} | {name: f"m.{column}" for name, column in layout.covers.items()}
         test = f"m.key = {compiler.bind(part.key)} AND m.rid {compiler.bounds()}"
-        return _Driver(
-            part, f"{layout.members[part.property]} m", test, sql.Record(layout, "r", "m.rid", covered)
-        )
+        return _Driver(part, f"{layout.members[part.property]} m", test, _member(layout))
     if isinstance(part, HasAny):
         return _drive_any(selection, part, compiler)
     row = sql.Record(layout, "r")
@@ -209,14 +206,18 @@ def _drive(selection: Selection, part: Condition, compiler: sql.Compiler) -> _Dr
 def _drive_any(selection: Selection, part: HasAny, compiler: sql.Compiler) -> _Driver:
     """A record that has several of the keys comes once."""
     layout = selection.layout
-    covered = {"id": "m.id"} | {name: f"m.{column}" for name, column in layout.covers.items()}
     columns = ", ".join(["rid", "id", *layout.covers.values()])
     keys = compiler.bind(msgspec.json.encode(part.keys).decode())
     source = (
         f"(SELECT DISTINCT {columns} FROM {layout.members[part.property]}"
         f" WHERE key IN (SELECT value FROM json_each({keys})) AND rid {compiler.bounds()}) m"
     )
-    return _Driver(part, source, "1", sql.Record(layout, "r", "m.rid", covered))
+    return _Driver(part, source, "1", _member(layout))
+
+
+def _member(layout: Layout) -> sql.Record:
+    covered = {"id": "m.id"} | {name: f"m.{column}" for name, column in layout.covers.items()}
+    return sql.Record(layout, "r", "m.rid", covered)
 
 
 def _drive_text(selection: Selection, part: Condition, compiler: sql.Compiler) -> _Driver:

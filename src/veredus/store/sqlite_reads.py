@@ -136,10 +136,7 @@ class Reads:
         offset: int = 0,
         distinct: str | None = None,
     ) -> list[Id]:
-        limits.check(where)
-        for one in order:
-            if not isinstance(one.by, str):
-                limits.check(one.by)
+        limits.check(where, order)
         wanted = plan.Selection(self._layouts[type], self._account, where, order, distinct)
 
         def run() -> list[Id]:

@@ -123,11 +123,6 @@ def in_words(octets: int) -> str:
     return f"{amount:.3g} {unit}" if amount < 1000 else f"{amount:.0f} {unit}"
 
 
-def plain(text: str) -> str:
-    """For a terminal: a remote server chose a part of it."""
-    return "".join(char if char.isprintable() else "?" for char in text)
-
-
 @asynccontextmanager
 async def linked(settings: "BridgeSettings") -> AsyncIterator["Link"]:
     """A connection to NATS, made once. Raises NatsError."""

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from veredus.cli.bridge.common import Account, Name, connected, finish, linked, one, plain
-from veredus.cli.common import EXIT_PROBLEMS, EXIT_USAGE, Failure, Json, write_json
+from veredus.cli.bridge.common import Account, Name, connected, finish, linked, one
+from veredus.cli.common import EXIT_PROBLEMS, EXIT_USAGE, Failure, Json, plain, write_json
 
 if TYPE_CHECKING:
     from veredus.bridge.dead_letters import DeadLetters, Parked

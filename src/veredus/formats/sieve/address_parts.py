@@ -36,12 +36,11 @@ def _all(addresses: Sequence[str], separator: str | None) -> Sequence[str]:
 
 
 def _localpart(addresses: Sequence[str], separator: str | None) -> list[str]:
-    return [_split(address)[0] for address in addresses]
+    return [local for local, _ in _split(addresses)]
 
 
 def _domain(addresses: Sequence[str], separator: str | None) -> list[str]:
-    # Of the null reverse-path every part is "" (RFC 5228 §5.4).
-    return [_split(address)[1] for address in addresses if "@" in address or not address]
+    return [domain for _, domain in _split(addresses)]
 
 
 def _user(addresses: Sequence[str], separator: str | None) -> list[str]:
@@ -57,13 +56,16 @@ def _detail(addresses: Sequence[str], separator: str | None) -> list[str]:
     return [detail for _, mark, detail in found if mark]
 
 
-def _split(address: str) -> tuple[str, str]:
-    local, at, domain = address.rpartition("@")
-    if not at:
-        local, domain = domain, ""
-    if len(local) > 1 and local[0] == local[-1] == '"':
-        local = unquote(local[1:-1])
-    return local, domain
+def _split(addresses: Sequence[str]) -> list[tuple[str, str]]:
+    """(local part, domain) of each; what is no address has no parts (RFC 5228 §2.7.4)."""
+    found = []
+    for address in addresses:
+        local, _, domain = address.rpartition("@")
+        if local and domain:
+            if len(local) > 1 and local[0] == local[-1] == '"':
+                local = unquote(local[1:-1])
+            found.append((local, domain))
+    return found
 
 
 _PARTS: dict[str, Part] = {

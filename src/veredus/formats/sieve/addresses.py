@@ -28,6 +28,13 @@ def address_in(text: str) -> str | None:
     return found[0]["email"] if len(found) == 1 and is_address(found[0]["email"]) else None
 
 
+def addresses_in(value: str) -> list[str]:
+    """The addresses in the raw value of a field; what is none as it stands there (RFC 5228 §2.7.4)."""
+    if not value.strip():
+        return [""]
+    return [found["email"] or found["name"] or "" for found in as_addresses(value)]
+
+
 def normalized(address: str) -> str:
     """What equal addresses have in common: nobody tells upper from lower case in a local part."""
     return address.strip().lower()

@@ -92,9 +92,12 @@ class Compiler:
         if node.name == "require":
             raise self.source.error("require stands before all other commands", node.offset)
         try:
-            spec = self._spec(self._catalogue.commands, node, "command")
+            return self._known_command(node)
         except _MissingCapability as error:
             return cast("Command", _failing(self._put_off(error)))
+
+    def _known_command(self, node: Node) -> Command:
+        spec = self._spec(self._catalogue.commands, node, "command")
         args = bind(self, node, spec)
         self._bind_tests(args, node, spec)
         if spec.has_block:
@@ -115,11 +118,11 @@ class Compiler:
     def _test(self, node: Node) -> Test:
         try:
             spec = self._spec(self._catalogue.tests, node, "test")
+            args = bind(self, node, spec)
+            self._bind_tests(args, node, spec)
+            return _counted(cast("Test", spec.build(args)))
         except _MissingCapability as error:
             return _failing(self._put_off(error))
-        args = bind(self, node, spec)
-        self._bind_tests(args, node, spec)
-        return _counted(cast("Test", spec.build(args)))
 
     def _bind_tests(self, args: Arguments, node: Node, spec: Spec) -> None:
         if spec.tests == "none" and node.tests:
@@ -142,7 +145,7 @@ class Compiler:
     def tag(self, spec: Spec, name: str, offset: int) -> Tag:
         entry = self._catalogue.tag(spec, name)
         if entry is None:
-            raise self.source.error(f"{spec.name} has no argument :{name}", offset)
+            raise self._missing(f"{spec.name} has no argument :{name}", offset)
         self._check(entry, f":{name}", offset)
         return entry.value
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from veredus.formats.mime.addresses import as_addresses
 from veredus.formats.mime.encoded_word import as_text
 from veredus.formats.mime.parameters import parse as parse_value
+from veredus.formats.sieve.addresses import addresses_in
 from veredus.formats.sieve.signature import Arguments
 from veredus.formats.sieve.state import Run
 from veredus.formats.sieve.texts import Texts
@@ -44,11 +44,7 @@ def address_source(args: Arguments) -> Source:
     raw = raw_source(args)
     if raw is None:
         return lambda run, name: run.headers.addresses(name)
-
-    def addresses(run: Run, name: str) -> list[str]:
-        return [a["email"] for value in raw(run, name) for a in as_addresses(value) if a["email"]]
-
-    return addresses
+    return lambda run, name: [address for value in raw(run, name) for address in addresses_in(value)]
 
 
 def raw_source(args: Arguments) -> Source | None:

@@ -4,9 +4,9 @@ import re
 from functools import cached_property
 from itertools import pairwise
 
-from veredus.formats.mime.addresses import as_addresses
 from veredus.formats.mime.encoded_word import as_text
 from veredus.formats.mime.message import Message
+from veredus.formats.sieve.addresses import addresses_in
 from veredus.formats.sieve.errors import RunError
 
 # As veredus.formats.mime.header reads it, but on octets: what is not edited stays as it came.
@@ -53,8 +53,7 @@ class Headers:
         """The addresses in all of its values."""
         found = self._addresses.get(name)
         if found is None:
-            values = self.raw(name)
-            found = tuple(a["email"] for value in values for a in as_addresses(value) if a["email"])
+            found = tuple(address for value in self.raw(name) for address in addresses_in(value))
             self._addresses[name] = found
         return found
 

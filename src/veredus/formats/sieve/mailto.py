@@ -44,7 +44,8 @@ def mailto(uri: str) -> Mailto:
 
 
 def _addresses(text: str) -> list[str]:
-    addresses = [unquote(address).strip() for address in text.split(",") if address.strip()]
+    # A comma between two addresses is often written as %2C.
+    addresses = [address.strip() for address in unquote(text).split(",") if address.strip()]
     for address in addresses:
         if not is_address(address):
             raise ValueError(f'"{address}" in the mailto: URI is no address')

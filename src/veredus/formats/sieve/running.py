@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from veredus.formats.mime.message import Message
 from veredus.formats.sieve.environment import Environment
-from veredus.formats.sieve.errors import RunError
+from veredus.formats.sieve.errors import RunError, sentence
 from veredus.formats.sieve.flags import storable
 from veredus.formats.sieve.outcome import Action, Discard, FileInto, Keep, Outcome, Redirect, Reject
 from veredus.formats.sieve.script import Script
@@ -27,8 +27,8 @@ def run(script: Script, message: Message, environment: Environment) -> Outcome:
 
 
 def _sentence(state: Run, problem: str) -> str:
-    where = f"line {state.line}: " if state.line else ""
-    return f'in the script "{state.scope.name}", {where}{problem}' if state.scope.name else where + problem
+    where = f"line {state.line}: {problem}" if state.line else problem
+    return sentence(f'in the script "{state.scope.name}", {where}' if state.scope.name else where)
 
 
 def _merged(actions: list[Action]) -> tuple[Action, ...]:

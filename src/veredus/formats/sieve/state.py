@@ -61,7 +61,9 @@ class Run:
         self.parts: list[Part] = []  # the MIME part that each foreverypart is at, innermost last
         self.added_headers = 0  # octets
         self.answered = False  # vacation was used
-        self.texts: dict[tuple[int, int], str] = {}  # decoded bodies, by where they start and end
+        self.texts: dict[Part, str] = {}  # decoded bodies
+        self.seen: dict[Part, str] = {}  # what a reader sees of those in HTML
+        self.nested: dict[Part, Part] = {}  # the root of each message within the message
 
     def step(self, cost: int = 1) -> None:
         """Pay for a command or a test; RunError when too much was done."""

@@ -39,12 +39,12 @@ _AT_ONCE = 100
 
 class Judged(Struct, frozen=True, rename="camel"):
     """The verdict on an Email, as it is stored. ``trust`` and ``until`` say how long it holds: see Trust.name
-    and Examined.changes_at. ``status`` None: it is encrypted, so nobody here knows."""
+    (None: whoever is trusted) and Examined.changes_at. ``status`` None: it is encrypted, so nobody knows."""
 
     status: str | None
     errors: tuple[str, ...]
     at_delivery: str | None
-    trust: str
+    trust: str | None
     until: str | None
 
     def stored(self) -> JsonObject:
@@ -104,7 +104,9 @@ class Signatures:
         return stored is None or not self._holds(stored, now)
 
     def _holds(self, judged: Judged, now: datetime) -> bool:
-        return judged.trust == self._trust.name and (judged.until is None or utc_date(now) < judged.until)
+        if judged.trust not in (None, self._trust.name):
+            return False
+        return judged.until is None or utc_date(now) < judged.until
 
     def _judge_data(self, data: bytes, received_at: str, now: datetime, before: Judged | None) -> Judged:
         return self._judge(messages.parse(data), received_at, now, before)
@@ -121,7 +123,7 @@ class Signatures:
             verdict.status,
             verdict.errors,
             at_delivery,
-            self._trust.name,
+            self._trust.name if examined.fixed is None else None,
             None if until is None else utc_date(until),
         )
 

@@ -246,10 +246,7 @@ class Reads:
         offset: int = 0,
         distinct: str | None = None,
     ) -> list[Id]:
-        limits.check(where)
-        for one in order:
-            if not isinstance(one.by, str):
-                limits.check(one.by)
+        limits.check(where, order)
         known = await self._known(type)
         question = self._question(where, order, limit, offset, distinct)
         if known is not None and question in known.results:
@@ -285,14 +282,13 @@ class Reads:
     async def _bring(self, layout: Layout, window: plan.Statement, known: Known | None) -> list[Id]:
         """The ids of a window; the records that are not remembered come along with them."""
         account, count = await self._account(), len(window.values)
-        there = set() if known is None else {id for some in known.records.values() for id in some}
         if known is not None and not known.brings:
             rows = await self._link.fetch(window.sql, window.values)
             ids = [row[1] for row in rows]
             # As long as most of them are remembered, nothing need come along.
-            known.brings = 2 * len(there.intersection(ids)) < len(ids)
+            known.brings = 2 * sum(map(known.holds, ids)) < len(ids)
             return ids
-        remembered = list(there) if known is None else [id for id in known.listed if id in there]
+        remembered = [] if known is None else [id for id in known.listed if known.holds(id)]
         rows = await self._link.fetch(
             f"SELECT w.id, r.live, r.fixed FROM (SELECT rid, id, row_number() OVER () AS place"
             f" FROM ({window.sql}) AS found) AS w LEFT JOIN {layout.records} r"
@@ -304,7 +300,7 @@ class Reads:
                 self._brought[layout.name, id] = Parts(live, fixed)
         ids = [row[0] for row in rows]
         if known is not None:
-            needless = sum(1 for id, live, _ in rows if live is not None and id in there)
+            needless = sum(1 for id, live, _ in rows if live is not None and known.holds(id))
             known.listed, known.brings = ids, 2 * needless < len(ids) + 1
         return ids
 

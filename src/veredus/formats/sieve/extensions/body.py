@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from veredus.formats.html import html_to_text
-from veredus.formats.mime.message import Part, decode_text
+from veredus.formats.mime.message import Part, decode_text, parse
 from veredus.formats.sieve.matching import MATCHING, matcher
 from veredus.formats.sieve.signature import Arguments, Extension, Kind, Spec, Tag
 from veredus.formats.sieve.state import Run, Test
 
 _STEP = 16 * 1024  # octets decoded for one step
+_MESSAGE = "message/rfc822"
+_DEEPEST = 5  # messages within messages
 _LONGEST = 2 * 1024 * 1024  # octets of one part that are looked at
 
 
@@ -40,9 +42,37 @@ def _contents(run: Run, wanted: str) -> Iterator[str]:
     """§5.2: "" is every type, "text" all of its subtypes, "text/plain" one type."""
     if wanted.startswith("/") or wanted.endswith("/") or wanted.count("/") > 1:
         return
-    for part in run.message.root.walk():
+    for part in _with_nested(run, run.message.root, 0):
         if not wanted or part.type == wanted or ("/" not in wanted and part.type.startswith(f"{wanted}/")):
-            yield part_text(run, part)
+            yield from _strings(run, part)
+
+
+def _with_nested(run: Run, root: Part, depth: int) -> Iterator[Part]:
+    """All parts, those of messages within the message as well."""
+    for part in root.walk():
+        yield part
+        if part.type == _MESSAGE and depth < _DEEPEST:
+            yield from _with_nested(run, _nested(run, part), depth + 1)
+
+
+def _nested(run: Run, part: Part) -> Part:
+    """The root of a message within the message."""
+    if part not in run.nested:
+        octets = part.content()
+        run.step(1 + len(octets) // _STEP)
+        run.nested[part] = parse(octets).root
+    return run.nested[part]
+
+
+def _strings(run: Run, part: Part) -> list[str]:
+    """What is searched of a part: of a multipart what stands around its parts, of a message its header."""
+    if part.is_multipart:
+        return [text.decode("utf-8", "replace") for text in _around(part)]
+    if part.type == _MESSAGE:
+        root = _nested(run, part)
+        header = root.data[: root.start].replace(b"\r\n", b"\n").removesuffix(b"\n")
+        return [header.decode("utf-8", "replace")]
+    return [part_text(run, part)]
 
 
 def _texts(run: Run) -> list[str]:
@@ -57,33 +87,34 @@ def _texts(run: Run) -> list[str]:
 
 
 def part_text(run: Run, part: Part) -> str:
-    """The decoded text of a part; of a multipart what stands before its first part and behind its last."""
-    found = run.texts.get((part.start, part.end))
+    """The decoded text of a part that is no multipart."""
+    found = run.texts.get(part)
     if found is None:
-        octets = _around(part) if part.is_multipart else part.content()
+        octets = part.content()
         run.step(len(octets) // _STEP)
         found, _ = decode_text(octets[:_LONGEST], part.charset, part.encoding)
-        run.texts[part.start, part.end] = found
+        run.texts[part] = found
     return found
 
 
 def seen_text(run: Run, part: Part) -> str:
     """What a reader sees of an HTML part."""
-    key = (part.start, -1)
-    if key not in run.texts:
+    found = run.seen.get(part)
+    if found is None:
         html = part_text(run, part)
         run.step(len(html) // 1024)
-        run.texts[key] = html_to_text(html)
-    return run.texts[key]
+        found = run.seen[part] = html_to_text(html)
+    return found
 
 
-def _around(part: Part) -> bytes:
-    if not part.sub_parts:
-        return part.body
-    first, last = part.sub_parts[0], part.sub_parts[-1]
-    before = part.data[part.start : first.start].split(b"--" + (part.boundary or b""), 1)[0]
-    end = part.data[last.end : part.end].split(b"--" + (part.boundary or b"") + b"--", 1)
-    return before + (end[1] if len(end) > 1 else b"")
+def _around(part: Part) -> tuple[bytes, bytes]:
+    """Prologue and epilogue of a multipart."""
+    if not part.sub_parts or part.boundary is None:
+        return part.body, b""
+    delimiter = b"--" + part.boundary
+    prologue = part.data[part.start : part.sub_parts[0].start].partition(delimiter)[0]
+    epilogue = part.data[part.sub_parts[-1].end : part.end].partition(delimiter + b"--")[2]
+    return prologue, epilogue
 
 
 BODY = Extension(

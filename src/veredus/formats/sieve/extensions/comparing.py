@@ -22,7 +22,9 @@ def _envelope(args: Arguments) -> Test:
     def envelope(run: Run) -> bool:
         addresses = {"from": run.environment.sender, "to": run.environment.recipient}
         found = [addresses[name.lower()] for name in parts.of(run) if name.lower() in addresses]
-        return matches(run, part(found, run.environment.subaddress_separator))
+        values = part([address for address in found if address], run.environment.subaddress_separator)
+        # Of the null reverse-path every part is "".
+        return matches(run, [*values, *(address for address in found if not address)])
 
     return envelope
 

@@ -2,6 +2,7 @@
 
 from veredus.formats.sieve.addresses import address_in
 from veredus.formats.sieve.errors import RunError
+from veredus.formats.sieve.extensions.vacation import is_automatic
 from veredus.formats.sieve.extensions.variables import MODIFIERS, URL_MODIFIER
 from veredus.formats.sieve.mailto import mailto
 from veredus.formats.sieve.matching import MATCHING, matcher
@@ -32,8 +33,8 @@ def _notify(args: Arguments) -> Command:
             raise RunError(f"notify: {error}") from None
         if action.from_ is not None and not address_in(action.from_):
             raise RunError("notify :from is no address")
-        # RFC 5436 §2.7.1: no notification of a notification.
-        if not any("auto-notified" in text.lower() for text in run.headers.texts("auto-submitted")):
+        # RFC 5436 §2.7.1: not of what no person wrote, notifications above all.
+        if not is_automatic(run):
             run.act(action)
             if sum(isinstance(other, Notify) for other in run.actions) > run.environment.max_redirects:
                 raise RunError(f"more than {run.environment.max_redirects} notifications")

@@ -34,7 +34,7 @@ def _error(args: Arguments) -> Command:
     text = args.texts(0)
 
     def error(run: Run) -> None:
-        raise RunError(" ".join(text.one(run).split())[:500])
+        raise RunError(text.one(run))
 
     return error
 

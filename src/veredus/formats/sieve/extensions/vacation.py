@@ -79,14 +79,18 @@ def wants_answer(run: Run, addresses: Collection[str]) -> bool:
     headers = run.headers
     if any(name.startswith("list-") for name in headers.names()):
         return False
-    if any(
-        text.partition(";")[0].strip().lower() not in ("no", "") for text in headers.texts("auto-submitted")
-    ):
+    if is_automatic(run):
         return False
     if any(text.lower() in _BULK for text in headers.texts("precedence")):
         return False
     own.update(normalized(address) for address in addresses)
     return any(normalized(address) in own for name in _RECIPIENTS for address in headers.addresses(name))
+
+
+def is_automatic(run: Run) -> bool:
+    """If a program wrote the message (RFC 3834 §5)."""
+    keywords = (text.partition(";")[0].strip().lower() for text in run.headers.texts("auto-submitted"))
+    return any(keyword not in ("", "no") for keyword in keywords)
 
 
 def _recipient(run: Run) -> tuple[str, str]:
