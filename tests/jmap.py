@@ -1,15 +1,16 @@
 """A JMAP client for tests: it speaks JSON to an engine, as HTTP would, and knows nothing else of it."""
 
 import json
-from collections.abc import AsyncIterator
+import zlib
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from veredus.app import App, open_app
-from veredus.config.mail_settings import Outgoing
-from veredus.config.settings import Blobs, Config, Limits, Quota, Storage
+from veredus.config.settings import Blobs, Config, Storage
 from veredus.ports import Identity
+from veredus.schema import DataType
 
 STORES = ("memory", "sqlite", "postgresql")
 DURABLE = ("sqlite", "postgresql")
@@ -24,26 +25,26 @@ USING = [
 
 @asynccontextmanager
 async def open_server(
-    store: str,
-    directory: Path,
-    *,
-    quota: Quota | None = None,
-    outgoing: Outgoing | None = None,
-    **limits: Any,
+    store: str, directory: Path, *, types: Sequence[DataType] = (), **sections: Any
 ) -> AsyncIterator[App]:
-    """A server without sockets. ``limits``: other than the default ones, by the names of ``config.Limits``."""
-    async with storage(store, directory) as records:
+    """A server without sockets. ``types``: beside ours; ``sections``: of ``Config``, by their names."""
+    async with storage(store, directory, _kind(types)) as records:
         config = Config(
             hostname="mail.example.com",
             data_dir=directory,
             storage=records,
             blobs=Blobs(url="memory"),
-            limits=Limits(**limits),
-            quota=quota or Quota(),
-            outgoing=outgoing or Outgoing(),
+            **sections,
         )
-        async with open_app(config, types=[]) as app:
+        async with open_app(config, types=types) as app:
             yield app
+
+
+def _kind(types: Sequence[DataType]) -> str:
+    """A name for the tables that these types make."""
+    if not types:
+        return "app"
+    return "".join(f"{type.name}{zlib.crc32(repr(type.table).encode())}" for type in types).lower()
 
 
 @asynccontextmanager

@@ -1,15 +1,12 @@
 """The Todo data type of examples/veredus_todo, and a server that has it: for what mail does not exercise."""
 
 import importlib.util
-import zlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from jmap import Jmap, storage
-from veredus.app import App, open_app
-from veredus.config.settings import Blobs, Config, Limits, Quota
+from jmap import Jmap, open_server
+from veredus.app import App
 from veredus.schema import DataType
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "veredus_todo"
@@ -29,23 +26,11 @@ TODOS: DataType = module.TODOS
 CAPABILITY: str = module.CAPABILITY
 
 
-@asynccontextmanager
-async def todo_server(
-    store: str, directory: Path, *types: DataType, quota: Quota | None = None, **limits: Any
-) -> AsyncIterator[App]:
+def todo_server(
+    store: str, directory: Path, *types: DataType, **sections: Any
+) -> AbstractAsyncContextManager[App]:
     """A server with these data types (none: Todo) beside ours."""
-    kind = "".join(f"{type.name}{zlib.crc32(repr(type.table).encode())}" for type in types or [TODOS]).lower()
-    async with storage(store, directory, kind) as records:
-        config = Config(
-            hostname="mail.example.com",
-            data_dir=directory,
-            storage=records,
-            blobs=Blobs(url="memory"),
-            limits=Limits(**limits),
-            quota=quota or Quota(),
-        )
-        async with open_app(config, types=types or [TODOS]) as app:
-            yield app
+    return open_server(store, directory, types=types or [TODOS], **sections)
 
 
 async def todo_user(app: App, address: str = "alice@example.com") -> Jmap:

@@ -2,20 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from jmap import Jmap, storage
-from veredus.app import App, open_app
-from veredus.config.settings import Blobs, Config, Push
+from jmap import Jmap, open_server
+from veredus.app import App
+from veredus.config.settings import Push
 from veredus.formats.webpush import decrypt, encode_base64url, new_keys
 from veredus.push import hub
 from veredus.push.web import pace, pusher
+from waiting import until
 
 EMAIL_PUSH = "urn:ietf:params:jmap:emailpush"
 # A machine under load; nothing here waits so long when all is well.
@@ -80,19 +81,9 @@ async def push_service() -> AsyncIterator[PushService]:
         await runner.cleanup()
 
 
-@asynccontextmanager
-async def push_app(store: str, directory: Path, **push: Any) -> AsyncIterator[App]:
+def push_app(store: str, directory: Path, **push: Any) -> AbstractAsyncContextManager[App]:
     """A server without sockets that may push to this machine; ``pushing`` makes it do so."""
-    async with storage(store, directory) as records:
-        config = Config(
-            hostname="mail.example.com",
-            data_dir=directory,
-            storage=records,
-            blobs=Blobs(url="memory"),
-            push=Push(**{"allow": ("127.0.0.0/8",), **push}),
-        )
-        async with open_app(config, types=[]) as app:
-            yield app
+    return open_server(store, directory, push=Push(**{"allow": ("127.0.0.0/8",), **push}))
 
 
 @asynccontextmanager
@@ -194,13 +185,3 @@ async def progress(app: App, name: str) -> object:
     async with app.store.read("system") as snapshot:
         found = await snapshot.get("PushProgress", None)
     return found and found[0][name]
-
-
-async def until(happened: Callable[[], Any]) -> None:
-    """Wait for what must come; ``happened`` may be a coroutine function."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            found = happened()
-            if await found if asyncio.iscoroutine(found) else found:
-                return
-            await asyncio.sleep(0.02)

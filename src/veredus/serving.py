@@ -14,11 +14,10 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from veredus.app import App
+from veredus.app.incoming import inbound_of
 from veredus.app.outgoing import queue_of
 from veredus.config.settings import Log
-from veredus.delivery.inbound import Inbound
 from veredus.delivery.submitted import Policy, Submitted
-from veredus.domains.names import DomainError, a_labels
 from veredus.http.access import AccessLog, JsonLines, StructuredLog
 from veredus.http.app import HttpApp
 from veredus.http.bus_metrics import BusMetrics
@@ -91,13 +90,13 @@ async def serve(
     """
     config = app.config
     tls = (str(config.tls.cert), str(config.tls.key)) if config.tls.mode == "files" else None
-    inbound: Delivery = Inbound(app.store, app.blobs, app.directory, app.admission, app.clock)
-    delivery = receive(inbound) if receive else inbound
     registry = CollectorRegistry()
     leaving = asyncio.Event()
     ready = _ready(app, leaving)
     siblings = Siblings(place.worker, place.directory) if place else None
     async with AsyncExitStack() as stack:
+        inbound: Delivery = await stack.enter_async_context(inbound_of(app))
+        delivery = receive(inbound) if receive else inbound
         background = await stack.enter_async_context(_background())
         stop = asyncio.Event()
         stack.callback(stop.set)
@@ -174,14 +173,7 @@ async def _serve_submission(
         case _:
             sends = "all"
 
-    async def is_ours(domain: str) -> bool:
-        try:
-            name = a_labels(domain)
-        except DomainError:  # an address literal, say
-            return False
-        return name in [known.name for known in await app.domains.all()]
-
-    policy = Policy(config.hostname, sends, is_ours)
+    policy = Policy(config.hostname, sends, app.domains.has)
     submitted = Submitted(app.store, app.blobs, app.directory, app.authenticator, app.clock, policy)
     terms = SubmissionTerms(
         hostname=config.hostname,

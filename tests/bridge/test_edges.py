@@ -4,7 +4,6 @@ import asyncio
 import json
 import random
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
 from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
@@ -30,15 +29,10 @@ from veredus.client.results import Changes
 from veredus.conditions import Range
 from veredus.mail.email.filters import FILTERS
 from veredus.wire.types import JsonObject
+from waiting import until
 
 pytestmark = pytest.mark.service
 _ROUTE = '[[bridge.route]]\nmatch = "has:attachment"\nsubject = "copies.{account}"\n'
-
-
-async def _until(true: Callable[[], bool], patience_s: float = 60) -> None:
-    async with asyncio.timeout(patience_s):
-        while not true():
-            await asyncio.sleep(0.02)
 
 
 async def test_a_copy_that_its_stream_refused_is_not_lost_by_a_restart(tmp_path: Path) -> None:
@@ -92,7 +86,7 @@ async def test_a_server_that_never_calculates_changes_is_not_read_again_and_agai
         def often(method: str) -> int:
             return sum(step.what == method and step.stage == "arrived" for step in seen.steps)
 
-        await _until(lambda: often("Email/changes") >= 10)
+        await until(lambda: often("Email/changes") >= 10)
         assert often("Email/query") <= 1
         await arena.email()
         assert len(await arena.ends_well()) == 2
@@ -200,7 +194,7 @@ async def test_a_snapshot_is_forgotten_only_when_the_cursor_stands(tmp_path: Pat
         arena.observe(seen)
         await arena.bridge.start()
         await arena.until_settled()
-        await _until(lambda: any(s.what.startswith("$KV.JMAP_EMAILS_CURSOR.") for s in seen.steps))
+        await until(lambda: any(s.what.startswith("$KV.JMAP_EMAILS_CURSOR.") for s in seen.steps))
         await arena.bridge.stop()
         steps = [step.what for step in seen.steps if step.side == "nats" and step.stage == "arrived"]
         cursor = next(at for at, what in enumerate(steps) if what.startswith("$KV.JMAP_EMAILS_CURSOR."))
@@ -231,7 +225,7 @@ async def test_a_server_that_asks_to_be_spared_parks_nothing(tmp_path: Path) -> 
         rule = Rule(fault=Answer(429, retry_after="0"), path="/jmap/download/*")
         arena.proxy.add(rule)
         await arena.email(with_attachment(b"x"))
-        await _until(lambda: arena.proxy.applied[rule] >= 10)
+        await until(lambda: arena.proxy.applied[rule] >= 10)
         arena.proxy.remove(rule)
         assert len(await arena.ends_well()) == 1
 

@@ -9,6 +9,7 @@ from jmap import Jmap, new_user, open_server
 from sockets import http
 from veredus.app import App
 from veredus.client.client import Client
+from veredus.config.settings import Limits
 
 MESSAGE = b"From: Bob <bob@example.org>\r\nTo: alice@example.com\r\nSubject: %b\r\nDate: Mon, 2 Mar 2026 10:00:00 +0100\r\n\r\n%b\r\n"
 
@@ -43,7 +44,7 @@ class World:
 
 @asynccontextmanager
 async def new_world(directory: Path, **limits: Any) -> AsyncIterator[World]:
-    async with open_server("memory", directory, **limits) as app:
+    async with open_server("memory", directory, limits=Limits(**limits)) as app:
         alice = await new_user(app)
         _, token = await app.accounts.create_token(alice.identity.user, "test", "write", app.clock.now())
         async with http(app) as url:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from jmap import USING, Jmap, new_user
-from sending.world import World, eventually, world
+from sending.world import World, world
+from waiting import until
 
 MORE = ["urn:ietf:params:jmap:mdn", "urn:ietf:params:jmap:submission"]
 DISPOSITION = {"actionMode": "manual-action", "sendingMode": "mdn-sent-manually", "type": "displayed"}
@@ -39,7 +40,7 @@ async def arrived(user: Jmap, subject: str) -> str:
         )
         return bool(found)
 
-    await eventually(is_there)
+    await until(is_there)
     return found[0]
 
 

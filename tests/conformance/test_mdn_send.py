@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from jmap import USING, Jmap, message, new_user, storage
-from veredus.app import App, open_app
-from veredus.config.settings import Blobs, Config, Outgoing
+from jmap import USING, Jmap, message, new_user, open_server
+from veredus.app import App
+from veredus.config.settings import Outgoing
 from veredus.formats.mime.message import parse
 from veredus.formats.report import Mdn, parse_report
 from veredus.mail import outbox
@@ -355,19 +355,11 @@ async def test_when_too_many_wait_to_leave_it_may_be_tried_later(
 async def test_what_the_server_does_not_send(
     store: str, tmp_path: Path, outgoing: dict[str, Any], error: str
 ) -> None:
-    async with storage(store, tmp_path) as records:
-        config = Config(
-            hostname="mail.example.com",
-            data_dir=tmp_path,
-            storage=records,
-            blobs=Blobs(url="memory"),
-            outgoing=Outgoing(**outgoing),
-        )
-        async with open_app(config, types=[]) as app:
-            jmap = await writer(app)
-            email = await asked(jmap, "x" * 900)
-            mdn = {"forEmailId": email, "includeOriginalMessage": True}
-            assert (await refused(jmap, mdn))["type"] == error
+    async with open_server(store, tmp_path, outgoing=Outgoing(**outgoing)) as app:
+        jmap = await writer(app)
+        email = await asked(jmap, "x" * 900)
+        mdn = {"forEmailId": email, "includeOriginalMessage": True}
+        assert (await refused(jmap, mdn))["type"] == error
 
 
 @rfc("9007", "3.2")

@@ -8,10 +8,10 @@ import pytest
 
 from jmap import STORES, Jmap, message, new_user, open_server
 from kept import WEEK, consistent, destroyed, maintain, restore, use
-from veredus.app import App, open_app
+from veredus.app import App
 from veredus.config.kinds import Duration
 from veredus.config.mail_settings import Retention as RetentionSettings
-from veredus.config.settings import Blobs, Config, Quota, Storage
+from veredus.config.settings import Quota
 
 
 @pytest.fixture
@@ -239,14 +239,8 @@ async def test_too_many_at_once_are_refused(alice: Jmap) -> None:
 
 
 async def test_nothing_is_kept_when_it_is_turned_off(tmp_path: Path) -> None:
-    config = Config(
-        hostname="mail.example.com",
-        data_dir=tmp_path,
-        storage=Storage(url="memory"),
-        blobs=Blobs(url="memory"),
-        retention=RetentionSettings(destroyed=Duration(0)),
-    )
-    async with open_app(config, types=[]) as app:
+    retention = RetentionSettings(destroyed=Duration(0))
+    async with open_server("memory", tmp_path, retention=retention) as app:
         alice = use(await new_user(app))
         made = await alice.import_email(message())
         await alice.set("Email", destroy=[made["id"]])

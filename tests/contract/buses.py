@@ -1,7 +1,7 @@
 """Every implementation of EventBus, and receivers that remember what they were told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -82,13 +82,3 @@ class Receiver:
 
 def hint(account: str, modseq: int, type: str = "Email") -> Hint:
     return Hint(account, modseq - 1, {type: modseq})
-
-
-async def until(true: Callable[[], bool | Awaitable[bool]], seconds: float = 20) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(seconds):
-        while True:
-            found = true()
-            if found if isinstance(found, bool) else await found:
-                return
-            await asyncio.sleep(0.01)

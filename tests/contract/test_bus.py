@@ -2,8 +2,9 @@
 
 import asyncio
 
-from contract.buses import Receiver, bus, hint, until
+from contract.buses import Receiver, bus, hint
 from veredus.ports import EventBus, Hint
+from waiting import until
 
 __all__ = ["bus"]
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from contract.buses import PREFIX, Receiver, hint, nats_server, until
+from contract.buses import PREFIX, Receiver, hint, nats_server
 from veredus.bus.nats import NatsBus
 from veredus.bus.nats_server import NatsServer, NatsServerError
+from waiting import until
 
 pytestmark = pytest.mark.service
 

@@ -9,10 +9,11 @@ import msgspec
 import nats
 import pytest
 
-from contract.buses import PREFIX, Receiver, hint, nats_server, until
+from contract.buses import PREFIX, Receiver, hint, nats_server
 from veredus.bus.nats import NatsBus, merged
 from veredus.bus.nats_server import NatsServer
 from veredus.ports import Hint
+from waiting import until
 
 pytestmark = pytest.mark.service
 

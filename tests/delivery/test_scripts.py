@@ -205,6 +205,17 @@ async def test_who_cannot_be_told_of_a_rejection_is_delivered(world: World) -> N
     assert await world.outcome() == ["Inbox"]
 
 
+async def test_what_is_rejected_beyond_all_measure_is_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invented senders are not sent a flood of refusals."""
+    monkeypatch.setattr(memory, "RATES", {"reject": 2})
+    await world.script(_REQUIRE + 'reject "No";')
+    for _ in range(3):
+        await world.deliver(MESSAGE, ALICE, BOB, protocol="ESMTP")
+    assert await world.outcome() == ["Inbox", f"reject {SENDER}", f"reject {SENDER}"]
+
+
 async def test_a_duplicate_is_known_until_it_expires(every: World) -> None:
     world = every
     await world.script(_REQUIRE + 'if duplicate :seconds 3600 { fileinto "Trash"; }')

@@ -195,7 +195,7 @@ async def test_the_response_has_its_days(world: World) -> None:
         (
             {"htmlBody": "<p>Away</p>"},
             ["multipart/alternative", "text/plain", "text/html"],
-            "Ferien für alle",
+            "Ferien für all",
         ),
         (
             {"textBody": "a", "htmlBody": "<b>b</b>"},

@@ -10,7 +10,8 @@ import pytest
 
 from e2e.clients import HttpJmap
 from e2e.process import ServerProcess
-from e2e.workers import ALICE, AUTH, deliver, until
+from e2e.workers import ALICE, AUTH, deliver
+from waiting import until
 
 pytestmark = pytest.mark.service
 both = pytest.mark.parametrize("workers", [1, 2])

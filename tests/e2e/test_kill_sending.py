@@ -17,7 +17,7 @@ import pytest
 from e2e.process import ServerProcess
 from e2e.test_sending import ALICE, Client
 from sending.peer import Peer, peer
-from sending.world import eventually
+from waiting import until
 
 _DEFAULT = 5
 # Read here: the settings of the machine are taken away from the tests themselves.
@@ -130,7 +130,7 @@ async def _drained(server: Watched) -> None:
             )
         return left == 0
 
-    await eventually(is_drained, 60)
+    await until(is_drained)
     await client.close()
 
 

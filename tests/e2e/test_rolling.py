@@ -13,11 +13,12 @@ import pytest_asyncio
 from e2e.clients import HttpJmap, MailClient
 from e2e.events import EventStream, subscribed
 from e2e.rolling import Deliverer, Socket, Writer, working
-from e2e.workers import ALICE, AUTH, PATIENCE_S, Stream, streaming, until
+from e2e.workers import ALICE, AUTH, PATIENCE_S, Stream, streaming
 from jmap import message
 from tools.cluster.cluster import Cluster, Plan
 from tools.cluster.node import Node
 from tools.cluster.story import Story
+from waiting import until
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="module")]
 

@@ -11,7 +11,7 @@ import pytest
 from e2e.clients import HttpJmap
 from e2e.process import ServerProcess
 from sending.peer import Peer, on, peer
-from sending.world import eventually
+from waiting import until
 
 ALICE, BOB = "alice@example.com", "bob@example.org"
 USING = [
@@ -144,7 +144,7 @@ async def test_a_draft_is_sent_undone_in_time_or_leaves_and_its_bounce_comes_bac
         status = (await alice.submission(sent))["deliveryStatus"][BOB]
         return bool(status["delivered"] == "unknown")
 
-    await eventually(is_told)
+    await until(is_told)
     shown = await alice.submission(sent)
     assert shown["undoStatus"] == "final"
     assert shown["deliveryStatus"][BOB]["smtpReply"] == "250 2.1.5 recipient ok"
@@ -156,7 +156,7 @@ async def test_a_draft_is_sent_undone_in_time_or_leaves_and_its_bounce_comes_bac
     async def is_linked() -> bool:
         return bool((await alice.submission(sent))["dsnBlobIds"])
 
-    await eventually(is_linked)
+    await until(is_linked)
     shown = await alice.submission(sent)
     assert shown["deliveryStatus"][BOB]["delivered"] == "no"
     assert shown["deliveryStatus"]["secret@example.net"]["delivered"] == "unknown"
@@ -176,7 +176,7 @@ async def test_a_refused_recipient_comes_back_as_a_report_that_the_submission_na
     async def is_linked() -> bool:
         return bool((await alice.submission(sent))["dsnBlobIds"])
 
-    await eventually(is_linked)
+    await until(is_linked)
     status = (await alice.submission(sent))["deliveryStatus"]
     assert status[BOB]["delivered"] == "no"
     assert status[BOB]["smtpReply"] == "550 5.1.1 no such user"

@@ -28,9 +28,9 @@ from e2e.workers import (
     serving,
     state,
     streaming,
-    until,
 )
 from jmap import message
+from waiting import until
 
 pytestmark = pytest.mark.service
 

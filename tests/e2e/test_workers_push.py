@@ -17,7 +17,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from e2e.workers import AUTH, PATIENCE_S, Workers, deliver, serving, state, streaming, until
+from e2e.workers import AUTH, PATIENCE_S, Workers, deliver, serving, state, streaming
+from waiting import until
 from web_push import PushService, push_service
 
 pytestmark = pytest.mark.service

@@ -10,10 +10,11 @@ import pytest
 import websocket_peer
 from edges.test_eventsource_support import Events, event_server
 from edges.test_http_connections import GET, post
-from edges.test_http_support import eventually, running
+from edges.test_http_support import running
 from jmap import new_user, open_server
 from veredus.app import App
 from veredus.http.settings import Timeouts
+from waiting import until
 
 DRAIN_S = 1.0
 
@@ -45,7 +46,7 @@ async def test_a_request_in_flight_when_draining_begins_is_answered() -> None:
         server.api.hold.clear()
         reader, writer = await server.connect()
         writer.write(post(b"{}"))
-        await eventually(lambda: server.api.waiting == 1)
+        await until(lambda: server.api.waiting == 1)
         await server.server.drain(0.1)
         closing = asyncio.create_task(server.server.close())
         await asyncio.sleep(0.05)
@@ -61,7 +62,7 @@ async def test_event_sources_are_ended_one_after_the_other(app: App) -> None:
         token = await server.token(alice)
         streams = [await server.stream(token) for _ in range(20)]
         draining = asyncio.create_task(server.http.drain(DRAIN_S))
-        await eventually(lambda: server.http._streams.is_draining)
+        await until(lambda: server.http._streams.is_draining)
         streams.append(await server.stream(token))  # also one that begins now
         staying: list[int] = []
 
@@ -95,9 +96,9 @@ async def test_changes_are_told_until_a_stream_is_ended(app: App) -> None:
 async def test_a_web_socket_is_closed_when_its_requests_are_answered(app: App) -> None:
     async with websocket_peer.server(app) as there, there.connect() as peer:
         await peer.echo("one", hold=True)
-        await eventually(lambda: there.engine.held == 1)
+        await until(lambda: there.engine.held == 1)
         draining = asyncio.create_task(there.http.drain(DRAIN_S))
-        await eventually(lambda: all(stream.is_leaving for stream in there.http._streams.open))
+        await until(lambda: all(stream.is_leaving for stream in there.http._streams.open))
         # It has not been closed, so this counts: no request is refused while there is time.
         await peer.echo("two")
         assert (await peer.receive())["requestId"] == "two"

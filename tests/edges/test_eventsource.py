@@ -11,13 +11,13 @@ import pytest
 import uvloop
 
 from edges.test_eventsource_support import Events, Server, event_server
-from edges.test_http_support import eventually
 from jmap import Jmap, new_user, open_server
 from veredus.app import App
 from veredus.http.eventsource import EventSource
 from veredus.http.settings import Timeouts
 from veredus.push import view
 from veredus.push.view import Subscription
+from waiting import until
 
 QUICK = Timeouts(write_s=0.5, shutdown_s=2)
 
@@ -51,8 +51,8 @@ def subscribers(server: Server) -> int:
 
 async def assert_empty(server: Server) -> None:
     """Nothing of any stream is left."""
-    await eventually(lambda: subscribers(server) == 0)
-    await eventually(lambda: server.metric("veredus_push_streams", transport="eventsource") == 0)
+    await until(lambda: subscribers(server) == 0)
+    await until(lambda: server.metric("veredus_push_streams", transport="eventsource") == 0)
     assert server.http._streams.open == set()
 
 
@@ -268,7 +268,7 @@ async def test_a_client_that_leaves_while_it_is_let_in_leaves_nothing(
     )
     await entered.wait()
     if leaves == "after":
-        await eventually(lambda: server.metric("veredus_push_streams", transport="eventsource") == 1)
+        await until(lambda: server.metric("veredus_push_streams", transport="eventsource") == 1)
     writer.transport.abort()
     await asyncio.sleep(0.1)
     gone.set()

@@ -9,11 +9,12 @@ import pytest
 import pytest_asyncio
 from prometheus_client import CollectorRegistry
 
-from edges.test_http_support import ALICE, BOB, JSON, Running, eventually, running
+from edges.test_http_support import ALICE, BOB, JSON, Running, running
 from veredus.http.operations import OperationsApp
 from veredus.http.server import serve
 from veredus.ports import Unavailable
 from veredus.wire.errors import RequestError
+from waiting import until
 
 LIMIT = "urn:ietf:params:jmap:error:limit"
 
@@ -160,13 +161,13 @@ async def test_a_user_may_have_so_many_requests_in_flight_and_others_are_not_tou
     server.api.hold.clear()
     async with server.client(headers=JSON, limits=httpx.Limits()) as client:
         held = [asyncio.ensure_future(client.post("/jmap", content=b"{}", headers=ALICE)) for _ in range(4)]
-        await eventually(lambda: server.api.waiting == 4)
+        await until(lambda: server.api.waiting == 4)
         refused = await client.post("/jmap", content=b"{}", headers=ALICE)
         body = problem(refused, 429)
         assert (body["type"], body["limit"]) == (LIMIT, "maxConcurrentRequests")
         assert "retry-after" in refused.headers
         bobs = asyncio.ensure_future(client.post("/jmap", content=b"{}", headers=BOB))
-        await eventually(lambda: server.api.waiting == 5)
+        await until(lambda: server.api.waiting == 5)
         server.api.hold.set()
         assert [response.status_code for response in await asyncio.gather(*held, bobs)] == [200] * 5
         assert (await client.post("/jmap", content=b"{}", headers=ALICE)).status_code == 200

@@ -7,10 +7,11 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from edges.test_http_support import ALICE, Blob, Running, eventually, running
+from edges.test_http_support import ALICE, Blob, Running, running
 from veredus.http import fields
 from veredus.ports import TooLarge
 from veredus.wire.errors import SetError
+from waiting import until
 
 MIB = 1024 * 1024
 
@@ -95,7 +96,7 @@ async def test_an_upload_over_the_limit_is_refused(
 async def test_so_many_uploads_at_a_time(server: Running, client: httpx.AsyncClient) -> None:
     server.api.hold.clear()
     held = [asyncio.ensure_future(client.post("/jmap/upload/Aalice/", content=b"x")) for _ in range(2)]
-    await eventually(lambda: server.api.waiting == 2)
+    await until(lambda: server.api.waiting == 2)
     refused = await client.post("/jmap/upload/Aalice/", content=b"x")
     assert (refused.status_code, refused.json()["limit"]) == (429, "maxConcurrentUpload")
     server.api.hold.set()
@@ -118,7 +119,7 @@ async def test_an_upload_is_streamed_and_a_slow_store_holds_the_client_back(serv
             sent += MIB
 
     sending = asyncio.ensure_future(send())
-    await eventually(lambda: server.api.waiting == 1)
+    await until(lambda: server.api.waiting == 1)
     await asyncio.sleep(0.2)
     assert sent < 16 * MIB, "only the socket buffers were filled"
     server.api.hold.set()
@@ -133,10 +134,10 @@ async def test_a_client_that_goes_away_ends_its_upload(server: Running) -> None:
     _, writer = await server.connect()
     head = f"POST /jmap/upload/Aalice/ HTTP/1.1\r\nhost: x\r\nauthorization: {ALICE['authorization']}\r\n"
     writer.write(f"{head}content-length: 100\r\n\r\nabc".encode())
-    await eventually(lambda: server.api.sizes == [3])
+    await until(lambda: server.api.sizes == [3])
     writer.close()
-    await eventually(lambda: server.api.ended == ["Disconnected"])
-    await eventually(
+    await until(lambda: server.api.ended == ["Disconnected"])
+    await until(
         lambda: server.registry.get_sample_value(
             "veredus_http_requests_total",
             {"method": "POST", "route": "/jmap/upload/{accountId}/", "status": "499"},
@@ -313,13 +314,13 @@ async def test_a_reader_that_stalls_stops_the_reading_and_one_that_goes_ends_it(
         f"GET /jmap/download/Aalice/Bbig/x HTTP/1.1\r\nhost: x\r\nauthorization: {ALICE['authorization']}\r\n"
     )
     writer.write(f"{head}\r\n".encode())
-    await eventually(lambda: len(blob.asked) > 2)
+    await until(lambda: len(blob.asked) > 2)
     await asyncio.sleep(0.2)
     read = len(blob.asked)
     await asyncio.sleep(0.2)
     assert len(blob.asked) == read < 60, "only the socket buffers were filled, of 120 chunks"
     writer.transport.abort()
-    await eventually(lambda: blob.closed)
+    await until(lambda: blob.closed)
     assert len(blob.asked) <= read + 2
 
 

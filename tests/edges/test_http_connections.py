@@ -11,10 +11,11 @@ import pytest
 import pytest_asyncio
 import uvloop
 
-from edges.test_http_support import ALICE, Blob, Running, eventually, running
+from edges.test_http_support import ALICE, Blob, Running, running
 from veredus.http.protocol import MAX_HEADERS
 from veredus.http.server import serve
 from veredus.http.settings import Timeouts
+from waiting import until
 
 QUICK = Timeouts(header_s=0.2, body_s=0.3, write_s=0.4, keep_alive_s=0.5, shutdown_s=0.5)
 AUTH = f"authorization: {ALICE['authorization']}\r\n"
@@ -36,7 +37,7 @@ async def server() -> AsyncIterator[Running]:
 async def assert_alive(server: Running) -> None:
     async with server.client(headers=ALICE) as client:
         assert (await client.get("/jmap/session")).status_code == 200
-    await eventually(lambda: server.registry.get_sample_value("veredus_http_requests_in_flight") == 0)
+    await until(lambda: server.registry.get_sample_value("veredus_http_requests_in_flight") == 0)
 
 
 # -------------------------------------------------------------------- slow
@@ -93,7 +94,7 @@ async def test_a_slow_engine_is_not_taken_for_a_slow_client(server: Running) -> 
     server.api.hold.clear()
     reader, writer = await server.connect()
     writer.write(post(bytes(300_000), path="/jmap/upload/Aalice/"))
-    await eventually(lambda: server.api.waiting == 1)
+    await until(lambda: server.api.waiting == 1)
     await asyncio.sleep(0.8)
     server.api.hold.set()
     assert (await asyncio.wait_for(reader.readline(), 2)).startswith(b"HTTP/1.1 201")
@@ -116,7 +117,7 @@ async def test_a_client_that_takes_nothing_is_cut_off(server: Running) -> None:
     blob = server.api.blobs["Bbig"] = Blob(50_000_000, chunk=bytes(262_144))
     _, writer = await server.connect()
     writer.write(f"GET /jmap/download/Aalice/Bbig/x HTTP/1.1\r\nhost: x\r\n{AUTH}\r\n".encode())
-    await eventually(lambda: blob.closed)
+    await until(lambda: blob.closed)
     assert len(blob.asked) < 100
     writer.transport.abort()
 
@@ -138,7 +139,7 @@ async def test_endless_trailers_are_refused(server: Running) -> None:
     head = f"POST /jmap HTTP/1.1\r\nhost: x\r\n{AUTH}content-type: application/json\r\ntransfer-encoding: chunked\r\n"
     reader, writer = await server.connect()
     writer.write(f"{head}\r\n2\r\n{{}}\r\n0\r\n".encode())
-    await eventually(lambda: server.registry.get_sample_value("veredus_http_requests_in_flight") == 1)
+    await until(lambda: server.registry.get_sample_value("veredus_http_requests_in_flight") == 1)
     writer.write(b"trailer: " + b"y" * MAX_HEADERS)
     assert (await asyncio.wait_for(reader.readline(), 2)).startswith(b"HTTP/1.1 413")
     writer.close()
@@ -225,7 +226,7 @@ async def test_a_client_that_leaves_before_its_answer_is_no_error(
     server.api.hold.clear()
     _, writer = await server.connect()
     writer.write(post(b"{}"))
-    await eventually(lambda: server.api.waiting == 1)
+    await until(lambda: server.api.waiting == 1)
     writer.transport.abort()
     await asyncio.sleep(0.05)
     server.api.hold.set()
@@ -242,7 +243,7 @@ async def test_closing_lets_a_request_end_and_refuses_new_connections() -> None:
         reader, writer = await server.connect()
         idle, idle_writer = await server.connect()
         writer.write(post(b'{"x":1}'))
-        await eventually(lambda: server.api.waiting == 1)
+        await until(lambda: server.api.waiting == 1)
         closing = asyncio.ensure_future(server.server.close())
         assert await asyncio.wait_for(idle.read(-1), 1) == b""
         with pytest.raises(ConnectionRefusedError):
@@ -263,7 +264,7 @@ async def test_what_does_not_end_in_time_is_ended(server: Running) -> None:
     writer.write(post(b"{}"))
     _, stalled = await server.connect()
     stalled.write(f"GET /jmap/download/Aalice/Bbig/x HTTP/1.1\r\nhost: x\r\n{AUTH}\r\n".encode())
-    await eventually(lambda: server.api.waiting == 1 and server.api.blobs["Bbig"].asked)
+    await until(lambda: server.api.waiting == 1 and server.api.blobs["Bbig"].asked)
     await asyncio.wait_for(server.server.close(), 3)
     answer = await asyncio.wait_for(held.read(-1), 1)
     assert answer.startswith(b"HTTP/1.1 503")

@@ -199,12 +199,5 @@ async def running(
         await server.close()
 
 
-async def eventually(condition: Any, timeout_s: float = 5) -> None:
-    """Wait until ``condition()`` is true."""
-    async with asyncio.timeout(timeout_s):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 def test_over_quota_is_what_the_fake_raises_for_a_full_account() -> None:
     assert SetError.over_quota().type == "overQuota"

@@ -10,12 +10,12 @@ import uvloop
 from websockets.frames import Frame, Opcode
 
 from edges.test_eventsource_support import event_server
-from edges.test_http_support import eventually
 from jmap import Jmap, message, new_user, open_server
 from veredus.app import App
 from veredus.http.websocket_messages import Connection
 from veredus.push import position as positions
 from veredus.push.view import Subscription
+from waiting import until
 from websocket_peer import echo, server
 
 
@@ -41,7 +41,7 @@ async def test_one_user_has_a_bounded_number_of_streams(app: App, alice: Jmap) -
             assert json.loads(await refused.body())["limit"] == "maxStreams"
         await server.stream(await server.token(bob))
         streams[0].close()
-        await eventually(lambda: app.hub.counts().subscribers == 3)
+        await until(lambda: app.hub.counts().subscribers == 3)
         await server.stream(token)
 
 
@@ -51,7 +51,7 @@ async def test_one_user_has_a_bounded_number_of_connections(app: App) -> None:
         await there.raw()
         assert (await there.raw()).head.startswith("HTTP/1.1 429 ")
         first.close()
-        await eventually(lambda: there.sockets.streams() == 1)
+        await until(lambda: there.sockets.streams() == 1)
         assert (await there.raw()).head.startswith("HTTP/1.1 101 ")
 
 

@@ -14,6 +14,7 @@ from jmap import STORES, open_server
 from sockets import http
 from veredus.app import App
 from veredus.auth.tickets import CAPABILITY, LIFETIME_S, MOST_PER_USER, Tickets
+from veredus.config.settings import Limits
 from veredus.ports import Identity
 
 ALICE, PASSWORD = "alice@example.com", "secret"
@@ -199,7 +200,7 @@ async def test_a_ticket_is_good_in_another_process(tmp_path: Path) -> None:
 
 async def test_requests_for_tickets_count_as_requests(tmp_path: Path) -> None:
     """Each costs a transaction; a user who asks for very many at once is told to wait."""
-    async with open_server("sqlite", tmp_path, max_concurrent_requests=1) as app:
+    async with open_server("sqlite", tmp_path, limits=Limits(max_concurrent_requests=1)) as app:
         await app.add_account(ALICE, PASSWORD)
         async with client(app, auth=(ALICE, PASSWORD)) as http:
             await http.post("/jmap/ticket")

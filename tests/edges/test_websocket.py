@@ -11,11 +11,11 @@ import httpx
 import pytest
 from websockets.frames import Opcode
 
-from edges.test_http_support import eventually
 from jmap import Jmap, message, open_server
 from veredus.app import App
 from veredus.http.settings import Timeouts
 from veredus.http.websocket_stream import Liveness
+from waiting import until
 from websocket_peer import LIMIT, Server, echo, server
 
 ERROR = "urn:ietf:params:jmap:error:"
@@ -155,7 +155,7 @@ async def test_a_wrong_frame_ends_the_connection_with_its_code(
         assert (error["@type"], error["limit"]) == ("RequestError", "maxSizeRequest")
     assert await raw.close_code() == code
     assert await raw.ended()
-    await eventually(lambda: there.sockets.streams() == 0)
+    await until(lambda: there.sockets.streams() == 0)
 
 
 async def test_requests_in_front_of_a_close_are_done(there: Server) -> None:
@@ -163,7 +163,7 @@ async def test_requests_in_front_of_a_close_are_done(there: Server) -> None:
     raw = await there.raw()
     raw.send(Opcode.TEXT, text(echo("R", hold=True)))
     raw.send(Opcode.CLOSE, b"\x03\xe8")
-    await eventually(lambda: there.engine.held == 1)
+    await until(lambda: there.engine.held == 1)
     assert await raw.close_code() == 1000
 
 
@@ -241,7 +241,7 @@ async def test_a_silent_client_is_asked_and_dropped_when_it_is_gone(app: App) ->
         gone = await there.raw()
         assert await gone.frame() == (Opcode.PING, False, b"")
         assert await gone.ended()
-        await eventually(lambda: there.sockets.streams() == 1)
+        await until(lambda: there.sockets.streams() == 1)
         await asyncio.sleep(1)
         assert (await peer.ask(echo("R")))["requestId"] == "R"
 
@@ -272,7 +272,7 @@ async def test_a_client_that_takes_nothing_is_dropped(app: App) -> None:
         pad = {"pad": "x" * 190_000}
         for n in range(100):
             raw.send(Opcode.TEXT, text(echo(str(n), methodCalls=[["Core/echo", pad, "0"]])))
-        await eventually(lambda: there.sockets.streams() == 0, 20)
+        await until(lambda: there.sockets.streams() == 0)
 
 
 async def test_a_slow_client_is_told_the_difference_when_it_can_take_it(there: Server) -> None:
@@ -300,7 +300,7 @@ async def test_a_connection_ends_soon_after_its_token(there: Server, has_push: b
         async with asyncio.timeout(5):
             code, reason = await peer.closed()
         assert (code, "credentials" in reason) == (1008, True)
-    await eventually(lambda: there.sockets.streams() == 0)
+    await until(lambda: there.sockets.streams() == 0)
 
 
 async def test_a_request_after_the_end_of_a_token_is_not_answered(there: Server) -> None:
@@ -331,7 +331,7 @@ async def test_a_lost_share_changes_what_is_pushed_and_ends_nothing(app: App, th
 async def test_a_closing_server_answers_first_what_is_in_flight(app: App) -> None:
     async with server(app) as there, there.connect() as peer, there.connect() as idle:
         await peer.echo("slow", hold=True)
-        await eventually(lambda: there.engine.held == 1)
+        await until(lambda: there.engine.held == 1)
         closing = asyncio.create_task(there.http.close())
         assert (await idle.closed())[0] == 1001
         error = await peer.ask(echo("late"))
@@ -346,7 +346,7 @@ async def test_a_closing_server_does_not_wait_for_ever(app: App) -> None:
     async with server(app, timeouts=Timeouts(shutdown_s=0.3)) as there:
         raw = await there.raw()
         raw.send(Opcode.TEXT, text(echo("slow", hold=True)))
-        await eventually(lambda: there.engine.held == 1)
+        await until(lambda: there.engine.held == 1)
         async with asyncio.timeout(5):
             await there.http.close()
         assert await raw.ended()
@@ -355,9 +355,9 @@ async def test_a_closing_server_does_not_wait_for_ever(app: App) -> None:
 async def test_a_request_goes_on_when_its_client_is_gone(there: Server) -> None:
     raw = await there.raw()
     raw.send(Opcode.TEXT, text(echo("R", hold=True)))
-    await eventually(lambda: there.engine.held == 1)
+    await until(lambda: there.engine.held == 1)
     raw.close()
-    await eventually(lambda: there.sockets.streams() == 0)
+    await until(lambda: there.sockets.streams() == 0)
     there.engine.go.set()
     async with there.connect() as peer:
         assert (await peer.ask(echo("next")))["requestId"] == "next"
@@ -385,8 +385,8 @@ async def test_a_thousand_idle_connections(there: Server, capsys: pytest.Capture
         print(f"\n1000 WebSockets, both sides: {_resident_kib() - before} KiB")
     for peer in peers:
         peer.close()
-    await eventually(lambda: there.sockets.streams() == 0)
-    await eventually(lambda: there.app.hub.counts().subscribers == 0)
+    await until(lambda: there.sockets.streams() == 0)
+    await until(lambda: there.app.hub.counts().subscribers == 0)
 
 
 def _resident_kib() -> int:

@@ -6,12 +6,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from contract.buses import nats_server, until
+from contract.buses import nats_server
 from veredus.app import open_app
 from veredus.config.mail_settings import Lmtp
 from veredus.config.settings import Blobs, Bus, Config, Http, Storage
 from veredus.ports import Unavailable
 from veredus.serving import serve
+from waiting import until
 
 
 def config(tmp_path: Path, url: str) -> Config:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from contract.buses import until
 from push.subscribers import Client, UnreliableBus, change, memory_app, running, states, user
 from veredus.app import App, open_app
 from veredus.config.settings import Config
 from veredus.push.event import Event
 from veredus.push.hub import Hub, NotAllowed
+from waiting import until
 
 
 @pytest.fixture

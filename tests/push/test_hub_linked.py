@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from contract.buses import nats_server, until
+from contract.buses import nats_server
 from push.subscribers import Client, change, running, user
 from veredus.app import open_app
 from veredus.config.settings import Bus, Config
+from waiting import until
 
 pytestmark = pytest.mark.service
 

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from contract.buses import until
 from push.subscribers import Client, UnreliableBus, change, memory_app, running, states, user
 from veredus.app import App
 from veredus.ports import Identity
 from veredus.push.hub import Hub
 from veredus.push.position import Position
 from veredus.push.view import Subscription
+from waiting import until
 
 TYPES = ("Mailbox", "Thread", "Email")
 
@@ -39,7 +39,7 @@ async def _anything(seed: int) -> None:
             for _ in range(60):
                 await world.step()
             world.awaken()
-            await until(world.is_settled, 30)
+            await until(world.is_settled)
         await hub.close()
 
 

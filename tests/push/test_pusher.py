@@ -9,7 +9,8 @@ import pytest
 
 from veredus.app import App
 from veredus.wire.dates import utc_date
-from web_push import Client, Keys, PushService, progress, push_app, push_service, pushing, quicken, until
+from waiting import until
+from web_push import Client, Keys, PushService, progress, push_app, push_service, pushing, quicken
 
 
 class LaterClock:

@@ -11,7 +11,8 @@ from veredus.app import App
 from veredus.leases import hold_if_free
 from veredus.ports import Lease
 from veredus.push.web.pusher import LEASE
-from web_push import Client, PushService, progress, push_app, pushing, quicken, until
+from waiting import until
+from web_push import Client, PushService, progress, push_app, pushing, quicken
 
 
 @pytest.fixture(autouse=True)

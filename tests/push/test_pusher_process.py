@@ -12,7 +12,8 @@ import pytest
 
 from e2e.clients import HttpJmap
 from e2e.process import ServerProcess
-from web_push import Keys, PushService, until
+from waiting import until
+from web_push import Keys, PushService
 
 ALICE = "alice@example.com"
 SETTINGS = '[push]\nallow = ["127.0.0.0/8"]\n'

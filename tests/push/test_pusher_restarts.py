@@ -8,7 +8,8 @@ import pytest
 
 from veredus.app import App
 from veredus.push.web.outcome import PushCounts
-from web_push import Client, PushService, progress, push_app, pushing, quicken, until
+from waiting import until
+from web_push import Client, PushService, progress, push_app, pushing, quicken
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,9 @@ import pytest
 
 import jmap
 from sending.peer import DROP, Peer, on, peer
-from sending.world import World, eventually, world
+from sending.world import World, world
 from veredus.ports import Address
+from waiting import until
 
 
 @pytest.fixture
@@ -45,11 +46,11 @@ async def test_a_temporary_failure_is_tried_again_later_and_later(sender: World,
     smtp.rules.append(on("RCPT", "451 4.7.1 greylisted", times=2))
     async with sender.running():
         await sender.depart("bob@example.org")
-        await eventually(lambda: _attempts(sender, 1))
+        await until(lambda: _attempts(sender, 1))
         sender.advance(seconds=299)
         assert (await sender.rows())[0].recipients[0].reply == "451 4.7.1 greylisted"
         sender.advance(seconds=2)
-        await eventually(lambda: _attempts(sender, 2))
+        await until(lambda: _attempts(sender, 2))
         assert smtp.messages == []
         sender.advance(seconds=601)
         await sender.empty()
@@ -75,9 +76,9 @@ async def test_a_host_that_breaks_off_after_the_text_gets_it_once_more_at_most(
     smtp.rules.append(on("end", DROP))
     async with sender.running():
         await sender.depart("bob@example.org")
-        await eventually(lambda: _attempts(sender, 1))
+        await until(lambda: _attempts(sender, 1))
         sender.advance(hours=1)
-        await eventually(lambda: _attempts(sender, 2))
+        await until(lambda: _attempts(sender, 2))
         sender.advance(hours=1)
         await sender.empty()
     assert smtp.mails == 2
@@ -88,10 +89,10 @@ async def test_what_was_canceled_in_time_is_never_sent(sender: World, smtp: Peer
     async with sender.running():
         canceled = await sender.depart("bob@example.org", delay=10)
         kept = await sender.depart("carol@example.org", delay=10)
-        await eventually(lambda: _queued(sender, 2))
+        await until(lambda: _queued(sender, 2))
         sender.advance(seconds=9)
         assert await sender.cancel(canceled)
-        await eventually(lambda: _queued(sender, 1))
+        await until(lambda: _queued(sender, 1))
         assert smtp.messages == []
         sender.advance(seconds=1)
         await sender.empty()
@@ -102,7 +103,7 @@ async def test_what_was_canceled_in_time_is_never_sent(sender: World, smtp: Peer
 async def test_what_was_canceled_while_nobody_sent_is_never_sent(sender: World, smtp: Peer) -> None:
     canceled = await sender.depart("bob@example.org", delay=1)
     async with sender.running():
-        await eventually(lambda: _queued(sender, 1))
+        await until(lambda: _queued(sender, 1))
     assert await sender.cancel(canceled)
     sender.advance(seconds=60)
     async with sender.running():
@@ -125,10 +126,10 @@ async def test_many_messages_for_a_dead_host_cost_an_attempt_and_a_row_each(tmp_
         for number in range(100):
             await sender.depart(f"r{number}@example.org")
         async with sender.running():
-            await eventually(lambda: _failures(sender, 1))
+            await until(lambda: _failures(sender, 1))
             assert sender.queue.counts.unreachable == 1
             sender.advance(seconds=301)
-            await eventually(lambda: _failures(sender, 2))
+            await until(lambda: _failures(sender, 2))
             assert sender.queue.counts.unreachable == 2
             assert len(await sender.rows()) == 100
 
@@ -138,11 +139,11 @@ async def test_what_is_late_is_told_of_and_what_is_over_comes_back(tmp_path: Pat
         url = gone.url
     async with world(tmp_path, url) as sender, sender.running():
         await sender.depart("bob@example.org")
-        await eventually(lambda: _failures(sender, 1))
+        await until(lambda: _failures(sender, 1))
         sender.advance(hours=5)
-        await eventually(lambda: _emails(sender, 1))
+        await until(lambda: _emails(sender, 1))
         sender.advance(days=1)
-        await eventually(lambda: _failures(sender, 3))
+        await until(lambda: _failures(sender, 3))
         sender.advance(days=5)
         await sender.empty()
         late, over = await sender.inbox()

@@ -8,9 +8,10 @@ import pytest
 
 import jmap
 from sending.peer import CLOSE, DROP, HANG, Rule, on, peer
-from sending.world import World, eventually, world, worlds
+from sending.world import World, world, worlds
 from veredus.auth.tables import SYSTEM
 from veredus.outgoing.records import Place, save_place
+from waiting import until
 
 _REPLIES = {
     "connect": ["421 4.3.2 not now", "554 5.3.2 go away", b"what?\r\n", DROP, CLOSE],
@@ -40,7 +41,7 @@ async def test_whatever_a_host_does_each_recipient_gets_the_message_once(tmp_pat
                 sender.advance(hours=1)
                 return not await sender.rows()
 
-            await eventually(is_empty, 60)
+            await until(is_empty)
             await sender.empty()
         came = Counter(recipient for message in smtp.messages for recipient in message.recipients)
         reports = await sender.inbox()
@@ -59,7 +60,7 @@ async def test_a_host_that_says_nothing_holds_up_no_other(tmp_path: Path) -> Non
         for number in range(5):
             await sender.depart(f"r{number}@example.org")
         await smtp.got(5)
-        await eventually(lambda: _has_one(sender))
+        await until(lambda: _has_one(sender))
 
 
 @pytest.mark.parametrize("store", jmap.DURABLE)
@@ -74,7 +75,7 @@ async def test_several_nodes_never_send_the_same_message(tmp_path: Path, store: 
             # Two of them have ended; one of them had the lease.
             for number in range(30, 40):
                 await first.depart(f"r{number}@example.org")
-            await eventually(lambda: _is_empty(first), 60)
+            await until(lambda: _is_empty(first))
     came = Counter(recipient for message in smtp.messages for recipient in message.recipients)
     assert came == Counter(f"r{number}@example.org" for number in range(40))
 

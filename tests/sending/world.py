@@ -1,7 +1,7 @@
 """A server that sends: an account, the outgoing queue, and a clock that the test moves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from veredus.outgoing.records import Queued
 from veredus.ports import Address, Hint
 from veredus.wire.dates import utc_date
 from veredus.wire.types import JsonObject
+from waiting import until
 
 MESSAGE = (
     b"From: alice@example.com\r\nTo: bob@example.org\r\nBcc: secret@example.net\r\n"
@@ -107,14 +108,7 @@ class World:
         async def is_empty() -> bool:
             return not await self.departures() and not await self.rows()
 
-        await eventually(is_empty)
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float = 20) -> None:
-    """Wait until it holds."""
-    async with asyncio.timeout(timeout_s):
-        while not await condition():
-            await asyncio.sleep(0.01)
+        await until(is_empty)
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """What /readyz says of store and blobs, and how soon (``veredus.readiness``)."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -13,12 +13,7 @@ from veredus.app import open_app
 from veredus.config.settings import Blobs, Config, Storage
 from veredus.ports import Unavailable
 from veredus.readiness import Question
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not is_so():
-            await asyncio.sleep(0.01)
+from waiting import until
 
 
 async def test_one_asking_is_under_way_at_most() -> None:

@@ -103,6 +103,14 @@ def _limits(config: Config) -> Limits:
     return Limits(**{name: getattr(config.limits, name) for name in Limits.__struct_fields__})
 
 
+def _new_emails(services: Services, engine: Engine, registry: Registry) -> NewEmails:
+    """What EmailPush looks new Emails up with."""
+    most = services.limits.max_objects_in_get
+    return NewEmails(
+        services.store, services.directory, engine, registry.types["Email"], compile_filter, most
+    )
+
+
 @asynccontextmanager
 async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -> AsyncIterator[App]:
     """Open stores and build what works on them. ``types``: beside ours; None: those of installed packages."""
@@ -121,7 +129,6 @@ async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -
         directory = StoreDirectory(store, separator=separator)
         verifier = PasswordVerifier()
         stack.push_async_callback(verifier.close)
-        limits = _limits(config)
         authenticator = StoreAuthenticator(directory, verifier, config.auth.cache_ttl)
         hub = Hub(store, bus, authenticator, directory, registry.states())
         stack.push_async_callback(hub.close)
@@ -131,7 +138,8 @@ async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -
         stack.push_async_callback(readiness.close)
         resolver = Resolver(config.dns.servers)
         stack.push_async_callback(resolver.close)
-        engine = Engine(registry, Services(store, blobs, directory, clock, limits), located)
+        services = Services(store, blobs, directory, clock, _limits(config))
+        engine = Engine(registry, services, located)
         yield App(
             config=config,
             store=store,
@@ -152,14 +160,7 @@ async def open_app(config: Config, *, types: Sequence[DataType] | None = None) -
                 bus=bus,
                 hub=hub,
                 vapid=vapid,
-                emails=NewEmails(
-                    store,
-                    directory,
-                    engine,
-                    registry.types["Email"],
-                    compile_filter,
-                    limits.max_objects_in_get,
-                ),
+                emails=_new_emails(services, engine, registry),
                 clock=clock,
                 sending=_sending(config),
             ),

@@ -7,7 +7,6 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -106,17 +105,12 @@ async def serve_until(
 
     ``announce`` is called when all listen. ``place``: of this process among several.
     """
-    from veredus.mail.retention import Retention
-    from veredus.mail.undelete import Undelete
-    from veredus.maintenance import Maintenance
+    from veredus.app.upkeep import maintenance_of
     from veredus.serving import serve
 
     try:
         async with serve(app, receive=receive, routes=routes, place=place) as running:
-            kept = Undelete(app.admission, timedelta(seconds=app.config.retention.destroyed))
-            upkeep = Retention(app.store, kept, app.admission.charge).round
-            maintenance = Maintenance(app.store, app.blobs, app.clock, upkeep)
-            working = asyncio.create_task(maintenance.run(stop))
+            working = asyncio.create_task(maintenance_of(app).run(stop))
             try:
                 await announce(running)
                 await stop.wait()

@@ -93,12 +93,7 @@ def _contradictions(config: Config, given: Mapping[str, Given]) -> list[str]:
         where = given[key].where if key in given else f"{key}: "
         problems.append(where + text)
 
-    if config.tls.mode == "files":
-        for name, path in (("tls.cert", config.tls.cert), ("tls.key", config.tls.key)):
-            # A file that was named, but wrongly, has a line of its own already.
-            if path is None and name not in given:
-                blame("tls.mode", f'"files" needs {name}')
-    for name, fault in _authorities_faults(config):
+    for name, fault in (*_tls_faults(config, given), *_authorities_faults(config)):
         blame(name, fault)
     if config.workers > 1:
         for key, url in (("storage.url", config.storage.url), ("blobs.url", config.blobs.url)):
@@ -107,6 +102,16 @@ def _contradictions(config: Config, given: Mapping[str, Given]) -> list[str]:
     if not config.http.listen:
         blame("http.listen", "must name one address at least")
     return problems
+
+
+def _tls_faults(config: Config, given: Mapping[str, Given]) -> Iterator[tuple[str, str]]:
+    if config.tls.mode == "files":
+        for name, path in (("tls.cert", config.tls.cert), ("tls.key", config.tls.key)):
+            # A file that was named, but wrongly, has a line of its own already.
+            if path is None and name not in given:
+                yield "tls.mode", f'"files" needs {name}'
+    elif config.submission.tls_listen:
+        yield "submission.tls_listen", 'needs tls.mode = "files"'
 
 
 def _authorities_faults(config: Config) -> Iterator[tuple[str, str]]:

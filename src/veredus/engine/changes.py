@@ -19,7 +19,8 @@ async def changes(ctx: Access, type: DataType, args: ChangesArguments) -> JsonOb
     limit = MOST if args.max_changes is None else min(args.max_changes, MOST)
     async with ctx.read() as snapshot:
         found = await snapshot.changes(type.name, since, limit)
-        there = set(await shown(ctx, snapshot, type, None)) if type.shown else None
+        there = await shown(ctx, snapshot, type, None) if type.shown else None
+        known = None if there is None else set(there)
     if found is None:
         raise MethodError.cannot_calculate_changes()
     response: JsonObject = {
@@ -27,8 +28,8 @@ async def changes(ctx: Access, type: DataType, args: ChangesArguments) -> JsonOb
         "oldState": args.since_state,
         "newState": str(found.new_state),
         "hasMoreChanges": found.has_more,
-        "created": [id for id in found.created if there is None or id in there],
-        "updated": [id for id in found.updated if there is None or id in there],
+        "created": [id for id in found.created if known is None or id in known],
+        "updated": [id for id in found.updated if known is None or id in known],
         "destroyed": found.destroyed,
     }
     if type.volatile:

@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from veredus.conditions import EVERYTHING
 from veredus.ports import Snapshot
 from veredus.schema import SINGLETON, Access, Computed, DataType
 from veredus.wire.arguments import GetArguments
@@ -39,11 +40,15 @@ async def get(ctx: Access, type: DataType, args: GetArguments) -> JsonObject:
     return response
 
 
-async def shown(ctx: Access, snapshot: Snapshot, type: DataType, ids: Sequence[Id] | None) -> list[Id]:
-    """Those of ``ids`` (None: of all) that exist for this call."""
+async def shown(ctx: Access, snapshot: Snapshot, type: DataType, ids: list[Id] | None) -> list[Id] | None:
+    """Those of ``ids`` (None: of all) that exist for this call; None: all there are."""
     assert type.shown is not None
-    there = await snapshot.select(type.name, type.shown(ctx))
-    return there if ids is None else [id for id in ids if id in set(there)]
+    where = type.shown(ctx)
+    if where == EVERYTHING:
+        return ids
+    there = await snapshot.select(type.name, where)
+    known = set(there)
+    return there if ids is None else [id for id in ids if id in known]
 
 
 def _created(ctx: Access, id: str) -> Id:

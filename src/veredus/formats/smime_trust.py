@@ -80,7 +80,7 @@ class Trust:
     def __init__(self, authorities: Sequence[x509.Certificate] = ()) -> None:
         self.authorities = tuple(authorities)
         prints = sorted(hashlib.sha256(one.public_bytes(Encoding.DER)).digest() for one in self.authorities)
-        self._store = Store(self.authorities) if self.authorities else None
+        self._store = Store(list(self.authorities)) if self.authorities else None
         self.name = hashlib.sha256(b"".join(prints)).hexdigest()[:16]
 
     @classmethod

@@ -216,7 +216,7 @@ class Store(Protocol):
     ) -> tuple[list[Change], Cursor]:
         """Changes of all accounts in commit order, after a cursor, and the cursor behind the last.
 
-        ``types``: changes of these alone; where there are fewer than ``limit``, the cursor is behind all others.
+        ``types``: changes of these alone; if there are fewer than ``limit``, the cursor is behind all others.
         """
         ...
 

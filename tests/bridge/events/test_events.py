@@ -8,12 +8,13 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from bridge.events.world import Stage, until
+from bridge.events.world import Stage
 from jmap import message
 from veredus.bridge.nats.jetstream import call
 from veredus.bridge.nats.objects import ObjectStore
 from veredus.bridge.settings import FilterSettings, PartsSettings, SnapshotSettings
 from veredus.bridge.wire.schema import load
+from waiting import until
 
 pytestmark = pytest.mark.service
 

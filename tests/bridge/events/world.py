@@ -1,7 +1,7 @@
 """A bridge that writes events, between a real server and a real nats-server, all of a test's own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from veredus.bridge.settings import (
 )
 from veredus.bridge.status import AccountStatus
 from veredus.bridge.tasks import stop
+from waiting import until
 
 WAIT_S = 60
 
@@ -102,9 +103,3 @@ async def stage(world: World, nats: Server, directory: Path) -> AsyncIterator[St
 def account(bridge: Bridge) -> AccountStatus:
     """Of the only one there is."""
     return next(iter(bridge.status.accounts.values()))
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while not true():
-            await asyncio.sleep(0.01)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from veredus.bridge.nats.link import Link
 from veredus.bridge.nats.reader import Reading, read
 from veredus.bridge.settings import BridgeSettings
 from veredus.bridge.streams import Streams, open_streams
+from waiting import until
 
 PATIENCE_S = 40.0
 
@@ -210,13 +211,6 @@ async def lines(end: int) -> AsyncIterator[bytes]:
                 yield line
         finally:
             transport.close()
-
-
-async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    """What is asked for is in another process; raises TimeoutError."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not await true():
-            await asyncio.sleep(0.05)
 
 
 class Relay:

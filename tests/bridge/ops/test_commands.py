@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from bridge.ops.setup import Setup, until
+from bridge.ops.setup import Setup
 from veredus.bridge.check import check
 from veredus.bridge.cursor import email_cursor
 from veredus.bridge.dead_letters import DeadLetters
 from veredus.bridge.nats.message import Message
 from veredus.bridge.nats.publish import Publisher
 from veredus.bridge.wire.dead_letter import DeadLetter
+from waiting import until
 
 pytestmark = pytest.mark.service
 

@@ -8,13 +8,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bridge.ops.setup import Process, Relay, Setup, until
+from bridge.ops.setup import Process, Relay, Setup
 from veredus.bridge import control
 from veredus.bridge.bridge import Bridge
 from veredus.bridge.nats.errors import Missing
 from veredus.bridge.nats.jetstream import call
 from veredus.bridge.nats.kv import KeyValue
 from veredus.bridge.nats.lease import holder
+from waiting import until
 
 pytestmark = pytest.mark.service
 

@@ -6,10 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge.ops.setup import PATIENCE_S, Setup, until
+from bridge.ops.setup import PATIENCE_S, Setup
 from veredus.bridge.nats.errors import NoStream
 from veredus.bridge.nats.link import Link, Reply
 from veredus.bridge.nats.message import decoded_headers
+from waiting import until
 
 pytestmark = pytest.mark.service
 

@@ -16,6 +16,7 @@ from corpus.mail_corpus import CORPUS, crlf, messages
 from jmap import Jmap, message, new_user, open_server
 from veredus.client.search import Context, Mailboxes, get_arguments, match, parse, to_filter
 from veredus.client.search.grammar import MAX_DEPTH
+from veredus.config.settings import Limits
 
 NOW = datetime(2026, 5, 4, 9, 30, tzinfo=UTC)
 ZONE = timezone(timedelta(hours=5, minutes=30))
@@ -104,7 +105,9 @@ class Account:
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     with asyncio.Runner() as runner:
-        opened = open_server("sqlite", tmp_path_factory.mktemp("search"), max_objects_in_get=5000)
+        opened = open_server(
+            "sqlite", tmp_path_factory.mktemp("search"), limits=Limits(max_objects_in_get=5000)
+        )
         app = runner.run(opened.__aenter__())
         try:
             account = Account(runner, runner.run(new_user(app)))

@@ -43,6 +43,9 @@ async def test_an_upload_is_seen_by_its_uploader_only(app: App, jmap: Jmap, read
         assert (await other.download(blob)).status_code == 200
         assert (await other.download(part)).content == b"Text.\r\n"
         await jmap.call("Email/set", destroy=[email["id"]])
+        # It is kept for its owner to restore, until that is ended, too (docs/undelete.md).
+        jmap.using.append("urn:veredus:jmap:undelete")
+        await jmap.set("DestroyedEmail", destroy=await jmap.query("DestroyedEmail"))
         assert (await other.download(blob)).status_code == 404
         assert (await other.download(part)).status_code == 404
         assert (await alice.download(part)).status_code == 200

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from jmap import Jmap, message, new_user, open_server
+from veredus.config.settings import Limits
 
 rfc, must, should = pytest.mark.rfc, pytest.mark.must, pytest.mark.should
 pytestmark = rfc("8621", "2.5")
@@ -136,7 +137,7 @@ async def test_there_is_no_loop(jmap: Jmap) -> None:
 
 @must
 async def test_trees_have_an_announced_depth(store: str, tmp_path: Path) -> None:
-    async with open_server(store, tmp_path, max_mailbox_depth=3) as app:
+    async with open_server(store, tmp_path, limits=Limits(max_mailbox_depth=3)) as app:
         jmap = await new_user(app)
         a = (await jmap.create("Mailbox", name="a"))["id"]
         b = (await jmap.create("Mailbox", name="b", parentId=a))["id"]

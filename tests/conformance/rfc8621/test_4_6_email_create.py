@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from jmap import Jmap, message, new_user, open_server
-from veredus.config.settings import Quota
+from veredus.config.settings import Limits, Quota
 
 rfc, must, should = pytest.mark.rfc, pytest.mark.must, pytest.mark.should
 pytestmark = rfc("8621", "4.6")
@@ -223,8 +223,8 @@ async def test_parts_of_other_emails_can_be_attached(jmap: Jmap) -> None:
 @must
 async def test_limits_have_errors_of_their_own(store: str, tmp_path: Path) -> None:
     quota = Quota(default_messages=2)
-    limits = {"max_keywords_per_email": 2, "max_mailboxes_per_email": 2, "max_size_attachments_per_email": 10}
-    async with open_server(store, tmp_path, quota=quota, **limits) as app:
+    limits = Limits(max_keywords_per_email=2, max_mailboxes_per_email=2, max_size_attachments_per_email=10)
+    async with open_server(store, tmp_path, quota=quota, limits=limits) as app:
         jmap = await new_user(app)
         boxes = [await jmap.mailbox(role) for role in ("drafts", "inbox", "archive")]
         one = {boxes[0]: True}

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import smime_peer as peer
-from jmap import Jmap, message, new_user, storage
+from jmap import Jmap, message, new_user, open_server
 from smime_peer import CONTENT, Cms, authority, clear, opaque, signer
-from veredus.app import App, open_app
-from veredus.config.settings import Blobs, Config, Mail
+from veredus.app import App
+from veredus.config.settings import Mail
 from veredus.formats.smime_trust import Trust
 from veredus.mail.email.smime import Judge, Signatures, review
 from veredus.wire.dates import utc_date
@@ -30,16 +30,8 @@ async def app(store: str, tmp_path: Path) -> AsyncIterator[App]:
     """A server that believes one authority."""
     authorities = tmp_path / "authorities.pem"
     authorities.write_bytes(peer.pem(authority()))
-    async with storage(store, tmp_path) as records:
-        config = Config(
-            hostname="mail.example.com",
-            data_dir=tmp_path,
-            storage=records,
-            blobs=Blobs(url="memory"),
-            mail=Mail(smime_ca_file=authorities),
-        )
-        async with open_app(config, types=[]) as app:
-            yield app
+    async with open_server(store, tmp_path, mail=Mail(smime_ca_file=authorities)) as app:
+        yield app
 
 
 @pytest.fixture
@@ -213,17 +205,13 @@ async def test_an_email_from_before_there_were_verdicts_has_a_status(app: App, j
 
 
 async def test_without_authorities_a_signature_is_not_called_verified(store: str, tmp_path: Path) -> None:
-    async with storage(store, tmp_path) as records:
-        config = Config(
-            hostname="mail.example.com", data_dir=tmp_path, storage=records, blobs=Blobs(url="memory")
-        )
-        async with open_app(config, types=[]) as app:
-            jmap = await new_user(app)
-            jmap.using.append(SMIME)
-            assert await shown(jmap, await kept(jmap, signed())) == ["signed", "signed", None, None]
-            status = (await shown(jmap, await kept(jmap, signed(content=CONTENT.upper()))))[0]
-            assert status == "signed/failed"
-            assert len(await jmap.query("Email", filter={"hasSmime": True})) == 2
+    async with open_server(store, tmp_path) as app:
+        jmap = await new_user(app)
+        jmap.using.append(SMIME)
+        assert await shown(jmap, await kept(jmap, signed())) == ["signed", "signed", None, None]
+        status = (await shown(jmap, await kept(jmap, signed(content=CONTENT.upper()))))[0]
+        assert status == "signed/failed"
+        assert len(await jmap.query("Email", filter={"hasSmime": True})) == 2
 
 
 async def test_a_copy_keeps_its_status(jmap: Jmap, second: Jmap) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from jmap import Jmap, message, new_user, open_server
+from veredus.config.settings import Limits
 
 pytestmark = pytest.mark.rfc("9404", "4.1")
 
@@ -156,7 +157,7 @@ async def test_sixty_four_sources_at_least(jmap: Jmap) -> None:
 
 
 async def test_no_blob_is_larger_than_the_capability_says(store: str, tmp_path: Path) -> None:
-    async with open_server(store, tmp_path, max_size_upload=1000) as app:
+    async with open_server(store, tmp_path, limits=Limits(max_size_upload=1000)) as app:
         jmap = await new_user(app)
         made = await upload(jmap, a=[{"data:asText": "x" * 1000}], b=[{"data:asText": "x" * 1001}])
         assert set(made["created"]) == {"a"}

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from jmap import Jmap, new_user, storage
-from veredus.app import App, open_app
+from jmap import Jmap, new_user, open_server
+from veredus.app import App
 from veredus.conditions import Eq
-from veredus.config.settings import Blobs, Config, Sieve
+from veredus.config.settings import Sieve
 
 pytestmark = pytest.mark.rfc("9661", "2")
 
@@ -22,16 +22,9 @@ KEEP = b"keep;\r\n"
 @pytest.fixture
 async def app(store: str, tmp_path: Path) -> AsyncIterator[App]:
     """A server that takes few and small scripts."""
-    async with storage(store, tmp_path) as records:
-        config = Config(
-            hostname="mail.example.com",
-            data_dir=tmp_path,
-            storage=records,
-            blobs=Blobs(url="memory"),
-            sieve=Sieve(max_scripts=3, max_size=500, max_redirects=2),
-        )
-        async with open_app(config, types=[]) as app:
-            yield app
+    sieve = Sieve(max_scripts=3, max_size=500, max_redirects=2)
+    async with open_server(store, tmp_path, sieve=sieve) as app:
+        yield app
 
 
 @pytest.fixture
