@@ -175,6 +175,16 @@ async def test_what_fails_for_the_first_for_now_comes_again_for_all(
     assert await world.stored(world.bob) == []
 
 
+async def test_of_whose_account_is_unavailable_another_tells(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.inbound._decisions, "plan", _unavailable_for(world, world.bob))
+    replies = await world.deliver(MESSAGE, ALICE, BOB, protocol="ESMTP")
+    assert [reply.code for reply in replies] == [250, 250]
+    [sent] = await world.sent()
+    assert b"Status: 4.3.0\r\n" in sent.data
+
+
 async def test_what_can_be_neither_delivered_nor_told_comes_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +286,9 @@ async def test_spam_is_not_answered_by_a_report(world: World) -> None:
     await world.script(REQUIRE + 'reject "No";')
     await world.deliver(MESSAGE, ALICE, BOB, protocol="ESMTP")
     assert await world.outcome() == ["Junk $junk"]
+    await _fill(world, world.bob)
+    await world.deliver(MESSAGE, ALICE, BOB, protocol="ESMTP")
+    assert await world.sent(world.bob) == []
 
 
 # ------------------------------------------------------------ the log

@@ -6,7 +6,7 @@ import smtplib
 import pytest
 
 from delivery.world import ALICE, BOB, MESSAGE, SENDER, World
-from veredus.delivery import places
+from veredus.delivery import memory, places
 from veredus.delivery.filing import Again
 from veredus.smtp.server import serve as serve_smtp
 

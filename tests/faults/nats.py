@@ -14,6 +14,7 @@ import pytest
 from nats.aio.client import Client
 
 from veredus.bus.nats_server import NatsServerError, binary
+from waiting import until
 
 _START_S, _STOP_S = 60.0, 20.0
 # Whatever becomes of the test, the child does not outlive it (prctl: PR_SET_PDEATHSIG, SIGKILL).
@@ -125,9 +126,7 @@ class NatsProcess:
         self._signal(signal.SIGSTOP)
         assert self._child is not None
         threads = Path(f"/proc/{self._child.pid}/task")
-        async with asyncio.timeout(_STOP_S):
-            while not all(_stands(thread) for thread in threads.iterdir()):
-                await asyncio.sleep(0.01)
+        await until(lambda: all(_stands(thread) for thread in threads.iterdir()))
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)

@@ -15,6 +15,7 @@ from faults import checks, replay
 from faults.arena import Arena
 from faults.rules import Answer, MethodFails, Rule
 from faults.seeding import with_attachment
+from waiting import until
 
 pytestmark = pytest.mark.service
 _ROOT = Path(__file__).parent.parent.parent
@@ -100,7 +101,7 @@ async def test_4_3_5_the_back_off_begins_again_after_each_success(tmp_path: Path
 async def test_4_3_5_the_back_off_of_push_begins_again_too(tmp_path: Path) -> None:
     async with Arena.running(tmp_path) as arena:
         for _ in range(6):
-            await _until_pushed(arena)
+            await until(lambda: arena.proxy.open_streams)
             await arena.email()
             await arena.until_settled()
             await arena.proxy.cut_all()
@@ -110,12 +111,6 @@ async def test_4_3_5_the_back_off_of_push_begins_again_too(tmp_path: Path) -> No
         assert len(await arena.ends_well()) == 6
 
 
-async def _until_pushed(arena: Arena) -> None:
-    async with asyncio.timeout(30):
-        while not arena.proxy.open_streams:
-            await asyncio.sleep(0.01)
-
-
 @pytest.mark.parametrize("path", ["none", "/jmap/ws"], ids=["websocket", "eventsource"])
 async def test_4_3_6_silence_on_either_kind_of_push_stops_nothing(tmp_path: Path, path: str) -> None:
     """``path``: what is refused, so that the other kind is used."""
@@ -123,7 +118,7 @@ async def test_4_3_6_silence_on_either_kind_of_push_stops_nothing(tmp_path: Path
         arena.proxy.add(Rule(fault=Answer(404), path=path))
         await arena.bridge.start()
         await arena.until_settled()
-        await _until_pushed(arena)
+        await until(lambda: arena.proxy.open_streams)
         used = "/jmap/ws" if path == "none" else "/jmap/eventsource"
         assert arena.proxy.requests[used] == 1
         arena.proxy.silence_streams()

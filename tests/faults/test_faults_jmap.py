@@ -25,6 +25,7 @@ from faults.rules import (
 )
 from faults.seeding import with_attachment
 from jmap import message
+from waiting import until
 
 pytestmark = pytest.mark.service
 _GATEWAY = Answer(502, type="text/html", body=b"<html>Bad Gateway</html>")
@@ -55,9 +56,7 @@ async def _go_through(arena: Arena, rules: list[Rule]) -> None:
     for number, rule in enumerate(rules):
         arena.proxy.add(rule)
         await arena.email(with_attachment(b"%d" % number * 1000))
-        async with asyncio.timeout(60):
-            while not arena.proxy.applied[rule]:
-                await asyncio.sleep(0.01)
+        await until(lambda rule=rule: arena.proxy.applied[rule])
         await arena.until_settled()
         arena.proxy.remove(rule)
 
@@ -111,9 +110,7 @@ async def test_a_storm_of_all_faults_costs_nothing(tmp_path: Path) -> None:
         for _ in range(8):
             await arena.seed(8, chance)
             await asyncio.sleep(0.3)
-        async with asyncio.timeout(60):
-            while sum(arena.proxy.applied.values()) < 12:
-                await asyncio.sleep(0.1)
+        await until(lambda: sum(arena.proxy.applied.values()) >= 12)
         arena.proxy.clear()
         await arena.ends_well()
 

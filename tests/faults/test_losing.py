@@ -13,6 +13,7 @@ from faults.bridge import KillPoint, KillSchedule
 from faults.rules import HTML, Answer, Cut, Hold, MethodFails, Rule, Stall
 from faults.seeding import with_attachment
 from jmap import message
+from waiting import until
 
 pytestmark = pytest.mark.service
 _YEARS_AGO = "2001-02-03T04:05:06Z"
@@ -199,21 +200,15 @@ async def test_1_9_8_mail_that_comes_before_the_push_stream_is_open_does_not_wai
 
 async def test_1_9_8_a_state_change_that_is_never_pushed_is_found_by_a_poll(tmp_path: Path) -> None:
     async with Arena.running(tmp_path, 'poll = "1s"\n') as arena:
-        await _until_pushed(arena)
+        await until(lambda: arena.proxy.open_streams)
         arena.proxy.traffic.drop_state_changes = 5
         await arena.email()
         assert len(await arena.ends_well()) == 1
 
 
-async def _until_pushed(arena: Arena) -> None:
-    async with asyncio.timeout(30):
-        while not arena.proxy.open_streams:
-            await asyncio.sleep(0.01)
-
-
 async def test_1_9_9_a_push_stream_that_falls_silent_stops_nothing(tmp_path: Path) -> None:
     async with Arena.running(tmp_path, 'poll = "1s"\n') as arena:
-        await _until_pushed(arena)
+        await until(lambda: arena.proxy.open_streams)
         assert arena.proxy.silence_streams() == 1
         for _ in range(3):
             await arena.email()

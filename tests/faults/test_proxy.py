@@ -31,6 +31,7 @@ from faults.rules import (
 from faults.steps import Step
 from jmap import message, open_server
 from sockets import http
+from waiting import until
 
 EVENTS = "/jmap/eventsource?types=*&closeafter=no&ping=0"
 
@@ -266,9 +267,7 @@ class Events:
 
 
 async def opened(world: World) -> None:
-    async with asyncio.timeout(20):
-        while not world.proxy.open_streams:
-            await asyncio.sleep(0.01)
+    await until(lambda: world.proxy.open_streams)
 
 
 async def test_an_event_stream_passes_until_it_is_silenced(world: World) -> None:
@@ -294,9 +293,7 @@ async def test_a_dropped_state_change_is_the_only_thing_that_is_missing(world: W
         await opened(world)
         world.proxy.traffic.drop_state_changes = 1
         await world.email("dropped")
-        async with asyncio.timeout(20):
-            while not world.proxy.traffic.dropped:
-                await asyncio.sleep(0.01)
+        await until(lambda: world.proxy.traffic.dropped)
         await world.email("passed")
         state = (await events.change())["changed"][world.client.account]["Email"]
         assert state == (await world.direct.call("Email/get", ids=[]))["state"]
@@ -308,9 +305,7 @@ async def test_a_client_that_leaves_a_stream_leaves_nothing_behind(world: World,
         await opened(world)
         if is_silent:
             world.proxy.silence_streams()
-    async with asyncio.timeout(20):
-        while world.proxy.traffic.streams or world.app.hub.counts().subscribers:
-            await asyncio.sleep(0.01)
+    await until(lambda: not (world.proxy.traffic.streams or world.app.hub.counts().subscribers))
 
 
 async def test_a_silent_stream_begins_like_any_other(world: World) -> None:
@@ -337,9 +332,7 @@ async def test_a_websocket_passes_requests_and_changes_until_it_is_silenced(worl
         assert json.loads(await socket.recv())["requestId"] == "1"
         world.proxy.traffic.drop_state_changes = 1
         await world.email("dropped")
-        async with asyncio.timeout(20):
-            while not world.proxy.traffic.dropped:
-                await asyncio.sleep(0.01)
+        await until(lambda: world.proxy.traffic.dropped)
         await world.email("passed")
         assert json.loads(await socket.recv())["@type"] == "StateChange"
         assert world.proxy.silence_streams() == 1

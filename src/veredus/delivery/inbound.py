@@ -167,17 +167,19 @@ class Inbound:
     ) -> Mapping[str, Reply]:
         """The client will hear 250: those who failed are ours to tell of (RFC 5321 §6.1).
 
-        Each report leaves from the account that has failed; where there is none any more, from the first
-        that has got the message. What can be neither delivered nor told is asked for again.
+        Each report leaves from the account that refuses; where there is none any more, or it cannot be
+        written to, from the first that has got the message. What can be neither delivered nor told is asked
+        for again. Spam is not told of: its sender is invented.
         """
         sender = arrival.envelope.sender
         log.warning("recipients failed after acceptance", replies=[reply.code for reply in failed.values()])
-        if not sender or not await self._decisions.reaches(sender):
+        if arrival.is_junk or not await self._decisions.reaches(sender):
             return replies
         host = next(account for address, account in accounts.items() if account and address not in failed)
         by_account: dict[Id, dict[str, Reply]] = {}
         for address, reply in failed.items():
-            by_account.setdefault(accounts[address] or host, {})[address] = reply
+            own = accounts[address] if reply.code >= 500 else None
+            by_account.setdefault(own or host, {})[address] = reply
         try:
             for account, given in by_account.items():
                 now = self._clock.now()

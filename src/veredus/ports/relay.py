@@ -49,7 +49,7 @@ class Unreachable(Exception):
 
 
 # Awaited with the recipients that were accepted, before the first octet of the text: whoever dies after it
-# cannot know whether they have got it.
+# cannot know whether they have got it. There may be several texts in one attempt.
 BeforeText: TypeAlias = Callable[[Sequence[str]], Awaitable[None]]
 
 

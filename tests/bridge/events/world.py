@@ -27,8 +27,6 @@ from veredus.bridge.status import AccountStatus
 from veredus.bridge.tasks import stop
 from waiting import until
 
-WAIT_S = 60
-
 
 class Stage:
     """The two servers, the settings of the bridge between them, and a look at what it has written."""
