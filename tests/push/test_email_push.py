@@ -167,12 +167,12 @@ async def test_what_was_found_in_an_account_is_not_pushed_when_it_may_no_longer_
     async with pushing(app):
         await service.wait("/a", 2)
         # A part is taken, and the rest has to wait.
-        service.answers["/a"] = (429, {"Retry-After": "2"})
+        service.answers["/a"] = (429, {"Retry-After": "1"})
         await service.wait("/a", 3)
         await app.accounts.grant("bob@example.com", client.account, None)
         app.directory.drop()
         service.answers.clear()
-        await asyncio.sleep(3)
+        await asyncio.sleep(1.7)
     assert len(service.got) == 3
 
 

@@ -14,6 +14,12 @@ from veredus.push.hub import Hub, NotAllowed
 from waiting import until
 
 
+@pytest.fixture(autouse=True)
+def _short_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is looked at once a second is looked at more often."""
+    monkeypatch.setattr("veredus.push.hub.INTERVAL_S", 0.1)
+
+
 @pytest.fixture
 async def app() -> AsyncIterator[App]:
     async with memory_app() as app, running(app.hub):

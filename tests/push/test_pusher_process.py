@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.running import Run
 from e2e.clients import HttpJmap
 from e2e.process import ServerProcess
 from waiting import until
@@ -22,8 +21,9 @@ SETTINGS = '[push]\nallow = ["127.0.0.0/8"]\n'
 class Alice:
     """A user of a server process, with a program that subscribes."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.server = ServerProcess(directory, SETTINGS)
+        self._capsys = capsys
         self.token = ""
 
     async def add(self) -> None:
@@ -53,19 +53,14 @@ class Alice:
 
     async def command(self, *words: str) -> tuple[int, str, str]:
         """`veredus push` beside the running server: exit status, output, errors."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("VEREDUS")}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "veredus", "--config", str(self.server.config_file), "push", *words,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env=clean,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        return process.returncode or 0, out.decode(), err.decode()
+        argv = ("--config", self.server.config_file, "push", *words)
+        ended = await asyncio.to_thread(Run, self._capsys, *argv)
+        return int(ended.code), ended.out, ended.err
 
 
 @pytest.fixture
-async def alice(tmp_path: Path) -> AsyncIterator[Alice]:
-    user = Alice(tmp_path)
+async def alice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Alice]:
+    user = Alice(tmp_path, capsys)
     async with user.server:
         await user.add()
         await user.server.start()

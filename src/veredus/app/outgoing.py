@@ -44,15 +44,16 @@ class Here:
         return {address: _fate(reply) for address, reply in zip(addresses, replies, strict=True)}
 
     async def report(self, sender: str, message: bytes) -> bool:
-        """A report to the sender of a message; False: that is nobody here. Raises Unavailable."""
+        """A report to the sender of a message; False: that is nobody here, or cannot take it now, so that it
+        must leave as any other message. Raises Unavailable."""
         if not await self.has(sender):
             return False
         (reply,) = await self._put("", (sender,), message)
-        if reply.code < 500 and not reply.is_success:
-            raise Unavailable(reply.text)
-        if not reply.is_success:
+        if reply.is_success:
+            return True
+        if reply.code >= 500:
             log.warning("a report was refused by its own reader's mailbox", reply=reply.code)
-        return True
+        return reply.code >= 500
 
     async def _put(self, sender: str, recipients: tuple[str, ...], message: bytes) -> Sequence[Reply]:
         envelope = Envelope(sender, recipients, client="", helo=self._hostname, protocol="LMTP")

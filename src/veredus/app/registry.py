@@ -17,7 +17,7 @@ from veredus.delivery.tables import TABLE as REMEMBERED_TABLE
 from veredus.domains.domains import TABLE as DOMAIN_TABLE
 from veredus.engine.blobs import UPLOADS, load
 from veredus.engine.core import BLOB_COPY
-from veredus.engine.filters import compile_filter
+from veredus.engine.filters import compile_filter, filter_of_call
 from veredus.engine.registry import Registry
 from veredus.engine.session import Capability, Located
 from veredus.formats.sieve import EXTENSIONS
@@ -86,7 +86,7 @@ def build_registry(config: Config, blobs: BlobStore, extra: Sequence[DataType]) 
     ]
     methods: list[tuple[str, Method]] = [
         ("urn:ietf:params:jmap:core", BLOB_COPY),
-        (MAIL_CAPABILITY, SnippetMethod(compile_filter, email, reader).method()),
+        (MAIL_CAPABILITY, SnippetMethod(filter_of_call, email, reader).method()),
         *((BLOB_CAPABILITY, method) for method in blob_methods()),
         *((MDN_CAPABILITY, method) for method in mdn_methods(_submission_limits(config), config.hostname)),
         *PushSubscriptions(

@@ -23,8 +23,7 @@ _MOST_COMPARATORS = 100
 
 def plan(ctx: Access, type: DataType, args: FilteredArguments) -> QueryPlan:
     """What a query asks of the store."""
-    where = compile_filter(type, args.filter)
-    _check_capabilities(ctx, type, args.filter)
+    where = filter_of_call(ctx, type, args.filter)
     if type.shown is not None:
         where = all_of(where, type.shown(ctx))
     try:
@@ -36,6 +35,13 @@ def plan(ctx: Access, type: DataType, args: FilteredArguments) -> QueryPlan:
         raise MethodError.unsupported_sort(str(error)) from None
     made = QueryPlan(where, order)
     return type.refine(made, args) if type.refine else made
+
+
+def filter_of_call(ctx: Access, type: DataType, filter: Any) -> Condition:
+    """``compile_filter`` for a client who may only name what is of the capabilities in use."""
+    where = compile_filter(type, filter)
+    _check_capabilities(ctx, type, filter)
+    return where
 
 
 def compile_filter(type: DataType, filter: Any) -> Condition:

@@ -31,7 +31,7 @@ class SnippetMethod:
 
     def __init__(
         self,
-        compile: Callable[[DataType, Any], Condition],
+        compile: Callable[[Access, DataType, Any], Condition],
         email: DataType,
         reader: Callable[[Access], LoadPart],
     ) -> None:
@@ -44,7 +44,7 @@ class SnippetMethod:
         """Subject and a passage of the body of each Email, with what was searched marked."""
         if len(args.email_ids) > ctx.limit("maxObjectsInGet"):
             raise MethodError.request_too_large(f"At most {ctx.limit('maxObjectsInGet')} Emails in one call.")
-        searched = list(_texts(self._compile(self._email, args.filter)))
+        searched = list(_texts(self._compile(ctx, self._email, args.filter)))
         subject, body = _phrases(searched, "subject"), _phrases(searched, "body")
         load = self._reader(ctx)
         ids = list(dict.fromkeys(args.email_ids))

@@ -1,5 +1,6 @@
 """One attempt at one row: what is sent, what becomes of it, and what is written before and after."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -12,7 +13,18 @@ from veredus.outgoing import records
 from veredus.outgoing.ledger import Ledger
 from veredus.outgoing.message import Messages
 from veredus.outgoing.records import LOCAL, Queued, Recipient
-from veredus.ports import Address, Clock, Fate, Lease, Parcel, Relay, Store, Transaction
+from veredus.ports import (
+    Address,
+    Clock,
+    Fate,
+    Lease,
+    Parcel,
+    Relay,
+    Store,
+    Transaction,
+    Unavailable,
+    Unreachable,
+)
 from veredus.wire.types import Id, JsonObject
 
 log = structlog.get_logger("veredus.outgoing")
@@ -21,6 +33,12 @@ log = structlog.get_logger("veredus.outgoing")
 Deliver = Callable[[Parcel], Awaitable[Mapping[str, Fate]]]
 
 _GONE = Fate("failed", "554 5.3.0 The message is no longer there")
+# Between two attempts to store what became of a message.
+_AGAIN_S = 0.5
+
+
+class _Withdrawn(Exception):
+    """It was dropped, or put on hold, before its text was sent."""
 
 
 class BackOff(Struct, frozen=True):
@@ -61,7 +79,7 @@ class Tools(Struct, frozen=True):
 
 
 async def attempt(tools: Tools, row: Queued) -> Queued | None:
-    """Try a row that is due; gives it as it is afterwards, stored. None: it was canceled, and is gone.
+    """Try a row that is due; gives it as it is afterwards, stored. None: nothing is to be sent any more.
 
     Raises Unreachable (nobody was asked), Unavailable, LeaseLost.
     """
@@ -73,12 +91,43 @@ async def attempt(tools: Tools, row: Queued) -> Queued | None:
     waiting = row.waiting()
     if waiting:
         doubts = row.doubts
-        fates = await _fates(tools, row, waiting)
+        try:
+            fates = await _fates(tools, row, waiting)
+        except _Withdrawn:
+            return None
+        except Unreachable:
+            if row.doubts != doubts:  # a connection broke in the midst of the text: nobody has all of it
+                row.doubts = doubts
+                await tools.ledger.write(lambda tx: records.change_row(tx, row.id, {"doubts": doubts}))
+            raise
         if not any(fate.kind == "unknown" for fate in fates.values()):
             row.doubts = doubts  # this attempt at least left none
         note(tools, row, fates)
-        await tools.ledger.write(lambda tx: _store(tx, row))
+        await _remember(tools, row)
     return row
+
+
+async def _remember(tools: Tools, row: Queued) -> None:
+    """Whoever does not know what became of a message must send it again: so this is tried while we have the
+    lease."""
+    while True:
+        try:
+            return await tools.ledger.write(lambda tx: _store(tx, row))
+        except Unavailable:
+            await asyncio.sleep(_AGAIN_S)
+
+
+async def put_aside(tools: Tools, row: Queued) -> None:
+    """After a mistake of ours: later, so that it holds up no other message."""
+    row.attempts += 1
+    slot = records.place(row.destination, tools.clock.now() + tools.back_off.after(row.attempts))
+
+    async def change(tx: Transaction) -> None:
+        found = await records.rows(tx, [row.id])
+        if found and not found[0].is_on_hold:
+            await records.change_row(tx, row.id, {"slot": slot, "attempts": row.attempts})
+
+    await tools.ledger.write(change)
 
 
 async def _release(tools: Tools, row: Queued) -> bool:
@@ -123,8 +172,18 @@ async def _fates(tools: Tools, row: Queued, waiting: Sequence[Recipient]) -> Map
     async def before_text(accepted: Sequence[str]) -> None:
         if row.doubts == doubts:
             return  # it is asked once for each host that takes the text
+        found: list[Queued] = []
+
+        async def doubt(tx: Transaction) -> None:
+            # It was read a while ago.
+            found[:] = [it for it in await records.rows(tx, [row.id]) if it.waiting() and not it.is_on_hold]
+            if found:
+                await records.change_row(tx, row.id, {"doubts": doubts})
+
+        await tools.ledger.write(doubt)
+        if not found:
+            raise _Withdrawn
         row.doubts = doubts
-        await tools.ledger.write(lambda tx: records.change_row(tx, row.id, {"doubts": row.doubts}))
 
     if row.destination == LOCAL:
         await before_text([])
@@ -158,10 +217,16 @@ def is_over(row: Queued, now: datetime) -> bool:
 
 
 async def _store(tx: Transaction, row: Queued) -> None:
-    """What an attempt has changed. On hold means on hold, even if it was said in the midst of an attempt."""
+    """What an attempt has changed. On hold means on hold, and dropped means dropped, even if it was said in
+    the midst of an attempt."""
+    found = await records.rows(tx, [row.id]) if row.waiting() else []
+    if found and not found[0].waiting():
+        row.is_silent = found[0].is_silent
+        for recipient, dropped in zip(row.recipients, found[0].recipients, strict=True):
+            if recipient.state == "queued":
+                recipient.state, recipient.reply = dropped.state, dropped.reply
     properties: JsonObject = {"recipients": to_builtins(row.recipients)}
     if row.waiting():
-        found = await records.rows(tx, [row.id])
         if found and not found[0].is_on_hold:
             properties["slot"] = row.slot
         properties |= {"needsRelease": row.needs_release, "attempts": row.attempts, "doubts": row.doubts}

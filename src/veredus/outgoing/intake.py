@@ -98,9 +98,10 @@ class Intake:
             for departure in departures:
                 new += await self._rows(account, departure)
         async with self._store.write(self._account, lease) as tx:
-            known = {row.id for row in await records.rows(tx, [row.id for row in new])}
+            # Of a message that is queued already some rows may be done and gone.
+            known = {it.departure for it in await records.of_departures(tx, {row.departure for row in new})}
             for row in new:
-                if row.id not in known:
+                if row.departure not in known:
                     await records.put_row(tx, row)
                     await records.hurry(tx, row.destination, row.due)
             gone = await records.of_departures(tx, canceled)
@@ -129,6 +130,7 @@ class Intake:
                 blob_id=departure.blob_id,
                 size=departure.size,
                 created_at=departure.created_at,
+                send_at=departure.send_at,
                 slot=records.place(destination, departure.send_at),
                 expires=records.place(destination, over),
                 warns=None if late is None else records.place(destination, late),

@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from weakref import WeakValueDictionary
 
 from veredus.formats.mime.email import convenience
 from veredus.formats.mime.fields import header_block, with_crlf, without_fields
@@ -30,14 +31,20 @@ class Messages:
         self._blobs, self._sign = blobs, sign
         self._ready: OrderedDict[tuple[BlobId, bool], bytes] = OrderedDict()
         self._octets = 0
+        # Several destinations ask for the same message at the same time: once is enough.
+        self._loading: WeakValueDictionary[tuple[BlobId, bool], asyncio.Lock] = WeakValueDictionary()
 
     async def load(self, blob: BlobId, origin: Origin) -> bytes | None:
         """None: its octets are gone."""
-        is_ours = origin != "redirect"
-        known = self._ready.get((blob, is_ours))
-        if known is not None:
-            self._ready.move_to_end((blob, is_ours))
-            return known
+        key = blob, origin != "redirect"
+        known = self._ready.get(key)
+        if known is None:
+            async with self._loading.setdefault(key, asyncio.Lock()):
+                return self._ready.get(key) or await self._load(*key)
+        self._ready.move_to_end(key)
+        return known
+
+    async def _load(self, blob: BlobId, is_ours: bool) -> bytes | None:
         data = await self._blobs.get(blob)
         if data is None:
             return None
@@ -53,7 +60,7 @@ class Messages:
     def _keep(self, key: tuple[BlobId, bool], data: bytes) -> None:
         self._ready[key] = data
         self._octets += len(data)
-        while self._octets > _KEPT:
+        while self._octets > _KEPT and len(self._ready) > 1:
             _, gone = self._ready.popitem(last=False)
             self._octets -= len(gone)
 

@@ -40,15 +40,18 @@ class Operations:
         return [_described(row, known.get(row.destination)) for row in found]
 
     async def retry(self, selected: Selected) -> int:
-        """Due now, whatever was waited for, and not on hold any more; how many rows."""
+        """Due now, whatever was waited for, and not on hold any more; how many rows.
+
+        What its sender has put off is due when the sender has said.
+        """
         now = utc_date(self._clock.now())
 
         async def change(tx: Transaction, row: Queued) -> None:
-            is_early = row.needs_release and not row.is_on_hold and row.due > now
-            if is_early:
-                return  # its sender has said when
-            await records.change_row(tx, row.id, {"slot": records.place(row.destination, now)})
-            await records.put_destination(tx, Destination(id=row.destination, due=now))
+            due = max(now, row.send_at) if row.needs_release else now
+            await records.change_row(tx, row.id, {"slot": records.place(row.destination, due)})
+            known = await records.destination(tx, row.destination)
+            if known is None or due < known.due or due == now:
+                await records.put_destination(tx, Destination(id=row.destination, due=due))
 
         return await self._change(selected, change)
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 from msgspec import Struct
 
-from veredus.leases import hold_if_free
+from veredus.leases import TTL_S, hold_if_free
 from veredus.mail import outbox
 from veredus.outgoing import records
 from veredus.outgoing.attempt import BackOff, Counts, Deliver, Tools
@@ -22,6 +22,7 @@ from veredus.outgoing.message import Messages, Sign
 from veredus.outgoing.settle import Report, Settling
 from veredus.outgoing.work import Work
 from veredus.ports import BlobStore, Clock, EventBus, Hint, Lease, LeaseLost, Relay, Store, Unavailable
+from veredus.reception.delivery import described
 from veredus.wire.types import Id
 
 LEASE = "outgoing"
@@ -99,6 +100,9 @@ class Queue:
                 except LeaseLost:
                     log.warning("the outgoing queue stopped here: the lease was lost")
                     pause_s = LOOK_S
+                except Exception as error:  # a mistake of ours, after which mail leaves all the same
+                    log.error("the outgoing queue begins again", **described(error))
+                    pause_s = LOOK_S
                 await _pause(self._wake, min(pause_s, LOOK_S))
         finally:
             stopping.cancel()
@@ -125,7 +129,12 @@ class Queue:
                 return
             self._intake.forget()
             async with self._working(lease) as work:
-                await self._work(stop, lease, work)
+                try:
+                    await self._work(stop, lease, work)
+                except Unavailable:
+                    # What is under way may still end well, until the lease does.
+                    await work.finish(TTL_S)
+                    raise
 
     @asynccontextmanager
     async def _working(self, lease: Lease) -> AsyncIterator[Work]:

@@ -56,9 +56,9 @@ class Queued(Struct, rename="camel", kw_only=True):
 
     ``slot``, ``expires`` and ``warns`` are a destination, a space and a time, so that each is found by one
     range of an index: when it is tried, when it is given up, and when its sender is told that it is late
-    (None: was told, or will not be). ``needs_release``: it may be canceled until it is due. ``doubts``: how
-    many attempts have begun to send the text and left no result. ``is_silent``: nobody is told of failures.
-    ``parts``: to how many destinations the message goes.
+    (None: was told, or will not be). ``needs_release``: it may be canceled until it is due, which is not before
+    ``send_at``. ``doubts``: how many attempts have begun to send the text and left no result. ``is_silent``:
+    nobody is told of failures. ``parts``: to how many destinations the message goes.
     """
 
     id: Id
@@ -71,6 +71,7 @@ class Queued(Struct, rename="camel", kw_only=True):
     blob_id: BlobId
     size: UnsignedInt
     created_at: UTCDate
+    send_at: UTCDate
     slot: str
     expires: str
     warns: str | None
@@ -206,12 +207,17 @@ async def hurry(tx: Transaction, id: str, due: UTCDate) -> None:
         await put_destination(tx, Destination(id=id, due=due))
 
 
-async def reschedule(tx: Transaction, known: Destination) -> None:
-    """After a look at a destination: when the next is, by its rows and by what ``known`` says of failures."""
+async def reschedule(tx: Transaction, known: Destination, now: datetime) -> None:
+    """After a look at a destination: when the next is, by its rows and by what ``known`` says of failures.
+
+    Failures are forgotten where nothing was due when their pause was over: else what comes new would have to
+    wait for what is held.
+    """
     within = Range("slot", f"{known.id} ", f"{known.id}!")
     first = await rows(tx, await tx.select(QUEUED, within, (BY_SLOT,), limit=1))
-    if first:
-        due = max(first[0].due, known.due) if known.failures else first[0].due
-        await put_destination(tx, msgspec.structs.replace(known, due=due))
+    if first and known.failures and min(first[0].due, utc_date(now)) <= known.due:
+        await put_destination(tx, known)
+    elif first:
+        await put_destination(tx, Destination(id=known.id, due=first[0].due))
     elif await tx.get(DESTINATION, [known.id], {"id"}):
         await tx.delete(DESTINATION, known.id)

@@ -17,7 +17,7 @@ from veredus.formats.report import write_dsn
 from veredus.mail import outbox
 from veredus.mail.outbox import Departure
 from veredus.mail.submission.shape import DeliveryStatus
-from veredus.mail.submission.status import note_fates
+from veredus.mail.submission.status import note_fates, set_final
 from veredus.outgoing import records
 from veredus.outgoing.attempt import Tools
 from veredus.outgoing.notice import is_to_be_told, notice_of, notify
@@ -47,8 +47,11 @@ class Settling:
         self._tools, self._blobs, self._report = tools, blobs, report
         self._account, self._hostname = account, hostname
 
-    async def settle(self, rows: Sequence[Queued]) -> None:
-        """Rows as their attempts have left them. Raises Unavailable, LeaseLost."""
+    async def settle(self, rows: Sequence[Queued]) -> dict[Id, Exception]:
+        """Rows as their attempts have left them. Gives the ids of those that could not be settled, and why.
+
+        Raises Unavailable, LeaseLost.
+        """
         by_account: dict[Id, list[Queued]] = {}
         for row in rows:
             by_account.setdefault(row.account, []).append(row)
@@ -59,21 +62,19 @@ class Settling:
             )
         unfinished = {row.departure for row in siblings if row.id not in done}
         slots = asyncio.Semaphore(_ACCOUNTS_AT_ONCE)
+        failed: dict[Id, Exception] = {}
 
         async def one(account: Id, own: Sequence[Queued]) -> None:
             async with slots:
-                await self._settle_account(account, own, unfinished)
+                try:
+                    await self._settle_account(account, own, unfinished)
+                except Exception as error:  # those of other accounts are settled nevertheless
+                    failed.update({row.id: error for row in own})
 
         await asyncio.gather(*(one(account, own) for account, own in by_account.items()))
-        await self._tools.ledger.write(lambda tx: self._close(tx, rows, done))
-
-    async def _unfinished(self, rows: Sequence[Queued], done: set[Id]) -> set[Id]:
-        """The messages of these rows that still wait for another destination."""
-        if not rows:
-            return set()
-        async with self._tools.store.read(self._account) as snapshot:
-            siblings = await records.of_departures(snapshot, {row.departure for row in rows})
-        return {row.departure for row in siblings if row.id not in done}
+        settled = [row for row in rows if row.id not in failed]
+        await self._tools.ledger.write(lambda tx: self._close(tx, settled, done - failed.keys()))
+        return failed
 
     async def _close(self, tx: Transaction, rows: Sequence[Queued], done: set[Id]) -> None:
         await records.delete_rows(tx, done)
@@ -94,6 +95,8 @@ class Settling:
                 if row.submission is not None:
                     await note_fates(tx, row.submission, _statuses(row))
                 if not row.waiting() and row.departure not in unfinished:
+                    if row.submission is not None:
+                        await set_final(tx, row.submission)  # it may never have been released
                     with suppress(KeyError):  # it was settled before, or the account is gone
                         await tx.delete(outbox.TYPE, row.departure)
                         self._tools.ended.add(row.departure)

@@ -3,11 +3,20 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+import structlog
+
 from veredus.outgoing.attempt import Tools
 from veredus.outgoing.destination import Serving
 from veredus.outgoing.records import Destination, Queued
 from veredus.outgoing.settle import Settling
+from veredus.ports import LeaseLost
+from veredus.reception.delivery import described
 from veredus.wire.types import Id
+
+log = structlog.get_logger("veredus.outgoing")
+
+# After what has nothing to do with the destination: a lost database, or a mistake of ours.
+_REST_S = 2.0
 
 
 class Work:
@@ -19,10 +28,12 @@ class Work:
         self._serving: dict[str, Serving] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._unsettled: list[Queued] = []
+        # By row.
+        self._failed: dict[Id, Exception] = {}
         self._settling_now = asyncio.Lock()
 
     def busy(self) -> list[str]:
-        """Destinations that are sent to."""
+        """Destinations that are sent to, and those that rest after a failure of ours."""
         return list(self._tasks)
 
     def begin(self, destination: Destination, ended: Callable[[], None]) -> None:
@@ -31,10 +42,20 @@ class Work:
         task = asyncio.create_task(serving.run())
         self._serving[destination.id], self._tasks[destination.id] = serving, task
 
+        def rest() -> None:
+            if self._tasks.get(destination.id) is task:
+                del self._tasks[destination.id]
+                ended()
+
         def end(task: asyncio.Task[None]) -> None:
             del self._serving[destination.id]
-            if not _has_failed(task):
+            error = _error_of(task)
+            if error is None:
                 del self._tasks[destination.id]
+            elif not isinstance(error, LeaseLost):
+                # Others may be sent to: a message that is broken off may come twice.
+                log.warning("a destination waits", destination=destination.id, **described(error))
+                asyncio.get_running_loop().call_later(_REST_S, rest)
             ended()
 
         task.add_done_callback(end)
@@ -45,18 +66,17 @@ class Work:
             serving.look()
 
     def raise_errors(self) -> None:
-        """What a destination's task has ended with: Unavailable, LeaseLost, or a mistake of ours."""
-        for id, task in list(self._tasks.items()):
-            if _has_failed(task):
-                del self._tasks[id]
-                task.result()
+        """LeaseLost, if that has ended a destination's task."""
+        for task in self._tasks.values():
+            if isinstance(error := _error_of(task), LeaseLost):
+                raise error
 
     async def finish(self, timeout_s: float) -> None:
         """Begin with no further message, and let those under way end for so long."""
         for serving in self._serving.values():
             serving.stop()
         if self._tasks:
-            await asyncio.wait(self._tasks.values(), timeout=timeout_s)
+            await asyncio.wait(list(self._tasks.values()), timeout=timeout_s)
 
     async def close(self) -> None:
         """Break off what is under way; rows say how far it has come."""
@@ -71,9 +91,16 @@ class Work:
         self._unsettled += rows
         async with self._settling_now:
             page, self._unsettled = self._unsettled, []
-            if page:
-                await self._settling.settle(page)
+            try:
+                failed = await self._settling.settle(page) if page else {}
+            except Exception as error:  # each of those who wait is told
+                failed = {row.id: error for row in page}
+            self._failed.update(failed)
+        for row in rows:
+            if (reason := self._failed.pop(row.id, None)) is not None:
+                raise reason
 
 
-def _has_failed(task: asyncio.Task[None]) -> bool:
-    return task.done() and not task.cancelled() and task.exception() is not None
+def _error_of(task: asyncio.Task[None]) -> Exception | None:
+    error = task.exception() if task.done() and not task.cancelled() else None
+    return error if isinstance(error, Exception) else None

@@ -73,8 +73,8 @@ class Hub:
         epoch = await self._directory.fresh()
         if not await self._authenticator.is_valid(identity):
             raise NotAllowed
-        if types is not None:
-            types &= self._types
+        # What else has a state is kept for the server's own use.
+        types = self._types if types is None else types & self._types
         key = ViewKey(identity, await self._visible(identity), types)
         view = await self._view(key)
         if since is not None and await self._catch_up(since, key.accounts):

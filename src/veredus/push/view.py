@@ -67,11 +67,11 @@ class AccountStates:
 
 
 class ViewKey(Struct, frozen=True):
-    """What makes subscribers see the same. ``types`` None: all."""
+    """What makes subscribers see the same."""
 
     identity: Identity
     accounts: frozenset[Id]
-    types: frozenset[str] | None
+    types: frozenset[str]
 
 
 class Subscription:
@@ -161,9 +161,7 @@ class View:
             if known > account.modseq:  # the store was set back since: what it says is of no use
                 known = -1
             new = {
-                type: str(state)
-                for type, state in account.states.items()
-                if state > known and (wanted is None or type in wanted)
+                type: str(state) for type, state in account.states.items() if state > known and type in wanted
             }
             if new:
                 changed[account.id] = new

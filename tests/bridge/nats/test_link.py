@@ -232,17 +232,24 @@ async def test_a_killed_server_ends_everything_that_waits(server: Server, link: 
     await asyncio.wait_for(link.close(), 10)
 
 
-async def test_a_server_that_stops_answering_is_noticed(server: Server, link: Link) -> None:
-    server.send_signal(signal.SIGSTOP)
-    try:
-        link.send("x", bytes(1024 * 1024))
-        await asyncio.wait_for(link.lost.wait(), 30)
-        await asyncio.wait_for(link.close(), 10)
-    finally:
-        server.send_signal(signal.SIGCONT)
+async def test_a_server_that_stops_answering_is_noticed(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("veredus.bridge.nats.link._PING_S", 0.5)
+    async with linked(server) as link:
+        server.send_signal(signal.SIGSTOP)
+        try:
+            link.send("x", bytes(1024 * 1024))
+            await asyncio.wait_for(link.lost.wait(), 30)
+            await asyncio.wait_for(link.close(), 10)
+        finally:
+            server.send_signal(signal.SIGCONT)
 
 
-async def test_closing_does_not_hang_on_a_server_that_does_not_read(server: Server, link: Link) -> None:
+async def test_closing_does_not_hang_on_a_server_that_does_not_read(
+    server: Server, link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("veredus.bridge.nats.link.ANSWER_S", 0.5)
     server.send_signal(signal.SIGSTOP)
     try:
         for _ in range(32):

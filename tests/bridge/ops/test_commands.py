@@ -182,6 +182,7 @@ async def test_status_without_nats_is_one_line(setup: Setup) -> None:
 
 
 async def test_status_tells_all_that_nats_knows(setup: Setup) -> None:
+    setup.configure('monitor = { heartbeat = "2s" }')
     await setup.world.add_emails(2)
     async with setup.process() as process:
         await setup.until_emails(2)

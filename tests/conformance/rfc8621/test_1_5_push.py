@@ -7,6 +7,8 @@ from jmap import Jmap, message
 from sockets import http
 from veredus.app import App
 
+SIEVE = "urn:ietf:params:jmap:sieve"
+
 must = pytest.mark.must
 rfc = pytest.mark.rfc
 
@@ -48,6 +50,33 @@ async def test_every_type_of_mail_is_pushed_with_the_state_that_get_would_give(a
         for type in ("Email", "Mailbox", "Thread", "Quota"):
             await told.until(jmap.account, type, await jmap.state(type))
         assert set(told.states) == {jmap.account}
+
+
+@must
+@rfc("8621", "1.5")
+@rfc("8620", "7.1")
+async def test_what_is_sent_and_filtered_is_pushed_and_nothing_that_is_no_data_type(
+    app: App, sender: Jmap
+) -> None:
+    """What waits to leave an account is kept in it, and is no type that a client could ask for."""
+    sender.using.append(SIEVE)
+    async with http(app) as url, subscribed(await stream(app, url, "*")) as told:
+        identity = (await sender.call("Identity/get", ids=None))["list"][0]
+        email = await sender.import_email(message(Date="Mon, 1 Jan 2024 00:00:00 +0000"))
+        parameters = {"HOLDFOR": "3600"}
+        envelope = {
+            "mailFrom": {"email": identity["email"], "parameters": parameters},
+            "rcptTo": [{"email": "bob@example.org"}],
+        }
+        await sender.create(
+            "EmailSubmission", identityId=identity["id"], emailId=email["id"], envelope=envelope
+        )
+        await sender.update("VacationResponse", "singleton", isEnabled=True)
+        await sender.create("SieveScript", name="one", blobId=await sender.upload(b"keep;"))
+        for type in ("Identity", "EmailSubmission", "VacationResponse", "SieveScript"):
+            await told.until(sender.account, type, await sender.state(type))
+        known = {name.partition("/")[0] for name in app.registry.methods}
+        assert set(told.states[sender.account]) <= known | {"EmailDelivery"}
 
 
 @must

@@ -154,6 +154,8 @@ async def test_queries_find_what_has_a_status(jmap: Jmap) -> None:
     jmap.using.remove(SMIME)
     for filter in ({"hasSmime": True}, {"operator": "OR", "conditions": [{"hasVerifiedSmime": False}]}):
         assert (await jmap.error("Email/query", filter=filter))["type"] == "unsupportedFilter"
+        error = await jmap.error("SearchSnippet/get", filter=filter, emailIds=[good])
+        assert error["type"] == "unsupportedFilter"
     assert len(await jmap.query("Email", filter={"hasAttachment": False})) == 3
 
 
