@@ -20,7 +20,6 @@ from veredus.cli.common import (
 )
 from veredus.cli.db_copy import place_of
 from veredus.cli.opened import data_of, with_app
-from veredus.wire.dates import utc_date
 
 if TYPE_CHECKING:
     from veredus.app import App
@@ -47,6 +46,8 @@ def create(
     ] = False,
 ) -> None:
     """Write a backup of one moment. Large messages become hard links where the file system allows it."""
+    from veredus.wire.dates import utc_date
+
     _must_be_empty(directory)
 
     async def work(opened: "App") -> None:

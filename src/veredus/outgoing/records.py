@@ -56,7 +56,7 @@ class Queued(Struct, rename="camel", kw_only=True):
 
     ``slot``, ``expires`` and ``warns`` are a destination, a space and a time, so that each is found by one
     range of an index: when it is tried, when it is given up, and when its sender is told that it is late
-    (None: was told, or will not be). ``needs_release``: it may be canceled until it is due, which is not before
+    (None: was told, or will not be). ``needs_release``: it may be canceled until it is due, not before
     ``send_at``. ``doubts``: how many attempts have begun to send the text and left no result. ``is_silent``:
     nobody is told of failures. ``parts``: to how many destinations the message goes.
     """
