@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from veredus.formats.sieve import EXTENSIONS
+
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "conformance.md"
 MARK = "<!-- The rest is written by `make docs`. -->\n"
@@ -103,16 +105,20 @@ SECTIONS: dict[str, dict[str, str]] = {
         "6.1": "Identity/get",
         "6.2": "Identity/changes",
         "6.3": "Identity/set",
+        "6.4": "Identities: Example",
         "7": "Email Submission",
         "7.1": "EmailSubmission/get",
         "7.2": "EmailSubmission/changes",
         "7.3": "EmailSubmission/query",
         "7.4": "EmailSubmission/queryChanges",
         "7.5": "EmailSubmission/set",
+        "7.5.1": "EmailSubmission/set: Example",
         "8": "Vacation Response",
         "8.1": "VacationResponse/get",
         "8.2": "VacationResponse/set",
         "9": "Security Considerations",
+        "9.4": "Security Considerations: Email Submission",
+        "9.6": "Security Considerations: Permission to Send from an Address",
     },
     "8887": {
         "3": "Discovering Support for JMAP over WebSocket",
@@ -172,10 +178,12 @@ SECTIONS: dict[str, dict[str, str]] = {
         "2.2": "Sieve Script Content",
         "2.3": "SieveScript/get",
         "2.4": "SieveScript/set",
-        "2.4.1": "Examples",
+        "2.4.1": "SieveScript/set: Examples",
         "2.5": "SieveScript/query",
         "2.6": "SieveScript/validate",
         "3": "Quotas",
+        "4": "Compatibility with JMAP Vacation Response",
+        "5": "Security Considerations",
     },
     "9749": {
         "3": "Discovering Support for VAPID",
@@ -196,13 +204,54 @@ MISSING: tuple[tuple[str, str, str], ...] = (
     ),
     ("8621", "4.5", "upToId is accepted and not used: the response may be longer than it could be."),
     ("8621", "1.3", "No setting adds submission extensions to those that the server has itself."),
+    (
+        "8621",
+        "7",
+        "An Email of another author cannot be sent on as it is (Resent-From): From must be the user's own.",
+    ),
     ("8621", "7.5", "Descriptions of errors are in English, whatever Accept-Language says."),
+    ("8621", "9.4", "Nothing limits how many messages a user sends in an hour."),
     ("9219", "4.1", "Certificates are not checked for revocation."),
     ("9219", "4.1", "What is encrypted is not decrypted, and so has no status."),
     ("9219", "4.1", "Only a message that is signed as a whole has a status, not one with a signed part."),
-    ("9425", "6", "No push yet."),
     ("9661", "3", "Scripts count for no Quota; their number and size are limited."),
 )
+
+# What defines each extension of Sieve that a script may require, and what we lack of it.
+SIEVE: dict[str, str] = {
+    "body": "RFC 5173",
+    "comparator-i;ascii-casemap": "RFC 5228",
+    "comparator-i;ascii-numeric": "RFC 4790",
+    "comparator-i;octet": "RFC 5228",
+    "comparator-i;unicode-casemap": "RFC 5051",
+    "copy": "RFC 3894",
+    "date": "RFC 5260",
+    "duplicate": "RFC 7352",
+    "editheader": "RFC 5293",
+    "encoded-character": "RFC 5228",
+    "enotify": "RFC 5435, by mailto (RFC 5436) alone",
+    "envelope": "RFC 5228",
+    "environment": "RFC 5183",
+    "ereject": "RFC 5429",
+    "extracttext": "RFC 5703",
+    "fileinto": "RFC 5228",
+    "foreverypart": "RFC 5703",
+    "ihave": "RFC 5463",
+    "imap4flags": "RFC 5232",
+    "include": "RFC 6609; there are no global scripts",
+    "index": "RFC 5260",
+    "mailbox": "RFC 5490",
+    "mailboxid": "RFC 9042",
+    "mime": "RFC 5703",
+    "regex": "draft-ietf-sieve-regex",
+    "reject": "RFC 5429",
+    "relational": "RFC 5231",
+    "special-use": "RFC 8579",
+    "subaddress": "RFC 5233",
+    "vacation": "RFC 5230",
+    "vacation-seconds": "RFC 6131",
+    "variables": "RFC 5229",
+}
 
 
 class Proof(NamedTuple):
@@ -267,7 +316,7 @@ def page() -> str:
     """docs/conformance.md as it should be."""
     found = list(proofs())
     by_hand = PAGE.read_text(encoding="utf-8").partition(MARK)[0] if PAGE.exists() else "# Conformance\n\n"
-    return by_hand + MARK + "\n".join([*_summary(found), *_chapters(found)]).rstrip() + "\n"
+    return by_hand + MARK + "\n".join([*_summary(found), *_chapters(found), *_sieve()]).rstrip() + "\n"
 
 
 def _summary(found: list[Proof]) -> Iterator[str]:
@@ -294,6 +343,13 @@ def _chapters(found: list[Proof]) -> Iterator[str]:
         ]
         if bare:
             yield f"\nWithout a test of their own: {'; '.join(bare)}."
+
+
+def _sieve() -> Iterator[str]:
+    """KeyError: an extension that ``SIEVE`` does not have."""
+    yield "\n## Sieve\n"
+    yield "The language is that of RFC 5228. A script may require:\n"
+    yield from (f"- `{name}` ({SIEVE[name]})" for name in EXTENSIONS)
 
 
 def _is_told(found: list[Proof], rfc: str, section: str) -> bool:

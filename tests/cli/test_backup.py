@@ -13,7 +13,9 @@ from cli.running import Runner, free_port
 from veredus.app import App, open_app
 from veredus.cli.certificate import expiry
 from veredus.config.settings import Config
-from veredus.ports import Identity
+from veredus.outgoing import records
+from veredus.outgoing.records import Queued, Recipient
+from veredus.ports import Address, Identity
 
 TO = ("--to", "alice@example.com")
 
@@ -54,6 +56,36 @@ def test_a_restored_backup_is_the_same_under_new_ids(run: Runner, filled: str) -
     assert run("export", "eml", "out", "--from", "alice@example.com", "--data-dir", "new").code == 0
     assert len(list(Path("out").rglob("*.eml"))) == 2
     assert (Path("new").stat().st_mode & 0o777, Path("b").stat().st_mode & 0o777) == (0o700, 0o700)
+
+
+def test_what_is_queued_belongs_to_the_restored_account_and_reports_are_verified(
+    run: Runner, filled: str, tmp_path: Path
+) -> None:
+    """An EmailSubmission names several blobs in one property, and a row of the queue names its account."""
+    now = "2026-11-21T22:00:00Z"
+
+    async def main() -> None:
+        async with open_app(Config(data_dir=tmp_path / "data")) as app:
+            report = (await app.blobs.put(b"Subject: report\r\n\r\n", max_size=100)).id
+            row = Queued(
+                id="q1-0", departure="q1", account=filled, submission="s1", origin="submission",
+                sender=Address("alice@example.com"), recipients=[Recipient(email="bob@example.org")],
+                blob_id=report, size=21, created_at=now, send_at=now, slot=f"example.org {now}",
+                expires=f"example.org {now}", warns=None, needs_release=False,
+            )  # fmt: skip
+            async with app.store.write(filled) as tx:
+                await tx.put("EmailSubmission", {"id": "s1", "emailId": "e1", "dsnBlobIds": [report]})
+            async with app.store.write("system") as tx:
+                await records.put_row(tx, row)
+
+    asyncio.run(main())
+    assert run("backup", "create", "b").code == 0
+    assert "good" in run("backup", "verify", "b").out
+    assert "good" in run("blob", "verify").out
+    assert run("backup", "restore", "b", "--data-dir", "new").code == 0
+    alice = run("account", "show", "alice@example.com", "--data-dir", "new", "--json").json["account"]
+    assert alice != filled
+    assert [row["account"] for row in run("queue", "ls", "--data-dir", "new", "--json").json] == [alice]
 
 
 def test_same_ids_are_kept_when_asked_for(run: Runner, filled: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -91,9 +92,12 @@ def test_addresses_that_mail_is_sent_from_are_checked(run: Runner, server: DnsSe
 
 
 def test_records_are_shown_for_zone_files_and_for_forms(
-    run: Runner, server: DnsServer, monkeypatch: pytest.MonkeyPatch
+    run: Runner, server: DnsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("VEREDUS__SUBMISSION__TLS_LISTEN", '["127.0.0.1:465"]')
+    monkeypatch.setenv("VEREDUS__TLS__MODE", "files")
+    for name in ("cert", "key"):
+        monkeypatch.setenv(f"VEREDUS__TLS__{name.upper()}", str(tmp_path / name))
     monkeypatch.setenv("VEREDUS__HTTP__PUBLIC_URL", "https://jmap.example.com")
     monkeypatch.setenv("VEREDUS__OUTGOING__URL", "smtp://relay.example.net:587")
     run("domain", "add", "example.com")

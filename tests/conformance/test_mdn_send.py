@@ -312,6 +312,27 @@ async def test_without_a_person_only_the_sender_is_answered(jmap: Jmap) -> None:
 
 
 @must
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ("signed-receipt=required,yes", "forbidden"),
+        ("a=optional,b,c; Signed-Receipt = REQUIRED , x", "forbidden"),
+        ("signed-receipt=optional,required", None),
+        ("required", None),
+    ],
+)
+async def test_what_must_be_understood_and_is_not_keeps_an_mdn_back(
+    jmap: Jmap, options: str, error: str | None
+) -> None:
+    """RFC 8098 §2.2; no parameter of Disposition-Notification-Options is known here."""
+    email = await asked(jmap, Disposition_Notification_Options=options)
+    if error is None:
+        assert (await send(jmap, {"forEmailId": email}))[0][1]["sent"]
+    else:
+        assert (await refused(jmap, {"forEmailId": email}))["type"] == error
+
+
+@must
 async def test_an_mdn_is_not_answered(jmap: Jmap) -> None:
     kind = 'multipart/report; report-type="Disposition-Notification"; boundary=x'
     email = await asked(jmap, Content_Type=kind)

@@ -53,17 +53,15 @@ def _dsn(original: bytes = ORIGINAL, **notice: Any) -> bytes:
     recipient = Recipient(
         final_recipient=CAROL.lower(), action="failed", status="5.1.1", diagnostic="550 5.1.1 No such user"
     )
-    return write_dsn(
-        Notice(
-            hostname="mx.example.org",
-            to="alice@example.com",
-            recipients=(recipient,),
-            message_id="d1@mx.example.org",
-            date=NOW,
-            **notice,
-        ),
-        original,
-    )
+    values = {
+        "hostname": "mx.example.org",
+        "to": "alice@example.com",
+        "recipients": (recipient,),
+        "message_id": "d1@mx.example.org",
+        "date": NOW,
+        **notice,
+    }
+    return write_dsn(Notice(**values), original)
 
 
 MDN = Mdn(
@@ -87,6 +85,26 @@ async def test_a_bounce_is_linked_and_stays_an_email(every: World, by: str) -> N
         CAROL: {"smtpReply": "550 5.1.1 No such user", "delivered": "no", "displayed": "unknown"}
     }
     assert await world.stored() == ["Inbox"]
+
+
+@pytest.mark.rfc("8621", "7")
+@pytest.mark.must
+@pytest.mark.parametrize(
+    ("diagnostic", "reply"),
+    [
+        (None, "550 5.1.1 failed"),
+        ("unknown user", "550 5.1.1 unknown user"),
+        ("550 No such user", "550 No such user"),
+    ],
+)
+async def test_a_reply_has_the_form_of_smtp_whatever_the_report_says(
+    world: World, diagnostic: str | None, reply: str
+) -> None:
+    await _submit(world)
+    recipient = Recipient(final_recipient=CAROL, action="failed", status="5.1.1", diagnostic=diagnostic)
+    await world.deliver(_dsn(recipients=(recipient,)), sender="")
+    status = (await _submission(world))["deliveryStatus"][CAROL]
+    assert (status["smtpReply"], status["delivered"]) == (reply, "no")
 
 
 async def test_a_receipt_is_linked(world: World) -> None:

@@ -30,6 +30,8 @@ async def _use(world: World, kind: str) -> None:
 KINDS = ["script", "response"]
 
 
+@pytest.mark.rfc("8621", "8")
+@pytest.mark.must
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_sender_is_answered_once_in_a_week(every: World, kind: str) -> None:
     world = every
@@ -86,6 +88,8 @@ NOT_ANSWERED: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.rfc("8621", "8")
+@pytest.mark.must
 @pytest.mark.parametrize("case", NOT_ANSWERED)
 async def test_who_is_not_answered(world: World, case: str) -> None:
     await world.vacation(textBody="Away")
@@ -154,6 +158,7 @@ async def test_script_and_response_give_one_answer_between_them(every: World) ->
     assert [b"The response" in sent.data for sent in await _answers(world)] == [False, True]
 
 
+@pytest.mark.rfc("8621", "8")
 @pytest.mark.parametrize("action", ["discard;", 'reject "no";', 'redirect "c@example.org";'])
 async def test_the_response_answers_only_what_is_kept(world: World, action: str) -> None:
     await world.vacation(textBody="Away")
@@ -176,6 +181,8 @@ async def test_two_handles_are_two_answers(world: World) -> None:
     assert len(await _answers(world)) == 2
 
 
+@pytest.mark.rfc("8621", "8")
+@pytest.mark.must
 async def test_the_response_has_its_days(world: World) -> None:
     await world.vacation(fromDate="2026-01-06T00:00:00Z", toDate="2026-01-08T00:00:00Z")
     for sender, expected in (("a@example.net", 0), ("b@example.net", 1), ("c@example.net", 2)):
@@ -187,6 +194,8 @@ async def test_the_response_has_its_days(world: World) -> None:
     assert len(await _answers(world)) == 2
 
 
+@pytest.mark.rfc("8621", "8")
+@pytest.mark.should
 @pytest.mark.parametrize(
     ("properties", "types", "subject"),
     [

@@ -9,7 +9,6 @@ import json
 import os
 import random
 import signal
-import sys
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from fnmatch import fnmatchcase
@@ -18,9 +17,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from bridge.ops.forks import Fork, environment, shared
+from bridge.ops.pipes import lines
 from faults.steps import Stage, Step
 
-_ROOT = Path(__file__).parent.parent.parent
 _PATIENCE_S = 60.0
 _LATEST = 6
 
@@ -49,10 +49,10 @@ class BridgeProcess:
 
     def __init__(self, config: Path, command: Sequence[str] = ()) -> None:
         """``command``: another program that takes the part of the bridge."""
-        run = (sys.executable, "-m", "veredus", "bridge", "run", "--config", str(config))
-        self._command = tuple(command) or run
+        self._command = tuple(command)
         self.config = config
-        self._process: asyncio.subprocess.Process | None = None
+        self.pid = 0
+        self._ending: asyncio.Task[int] | None = None
         self._reading: asyncio.Task[None] | None = None
         # The last lines that it has written, and those that tell of a bug.
         self.log: deque[dict[str, Any]] = deque(maxlen=500)
@@ -68,17 +68,29 @@ class BridgeProcess:
     async def start(self) -> None:
         """Returns at once; what it does is seen at the proxies."""
         assert not self.is_running
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("VEREDUS")}
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE, cwd=self.config.parent, limit=1024 * 1024,
-            env=clean | {"PYTHONPATH": str(_ROOT / "src")},
-        )  # fmt: skip
-        self._reading = asyncio.create_task(self._read(self._process))
+        output, err = os.pipe()
+        process = await self._process(err)
+        self.pid = process.pid
+        self._ending = asyncio.create_task(process.wait())
+        self._reading = asyncio.create_task(self._read(output))
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stderr is not None
-        async for line in process.stderr:
+    async def _process(self, err: int) -> asyncio.subprocess.Process | Fork:
+        """``err``: for what it writes, and its own from then on."""
+        out = os.open(os.devnull, os.O_WRONLY)
+        if not self._command:
+            argv = ["bridge", "run", "--config", str(self.config)]
+            return await shared().start(argv, self.config.parent, out, err)
+        try:
+            return await asyncio.create_subprocess_exec(
+                *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=err,
+                cwd=self.config.parent, env=environment(),
+            )  # fmt: skip
+        finally:
+            os.close(out)
+            os.close(err)
+
+    async def _read(self, output: int) -> None:
+        async for line in lines(output):
             text = line.decode(errors="replace").rstrip("\n")
             try:
                 entry = json.loads(text)
@@ -99,12 +111,7 @@ class BridgeProcess:
 
     @property
     def is_running(self) -> bool:
-        return self._process is not None and self._process.returncode is None
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
+        return self._ending is not None and not self._ending.done()
 
     @property
     def most_memory(self) -> int:
@@ -137,11 +144,11 @@ class BridgeProcess:
 
     async def ended(self) -> int:
         """Wait until it has; its exit status, negative: the signal."""
-        if self._process is None or self._reading is None:
+        if self._ending is None or self._reading is None:
             return 0
         async with asyncio.timeout(_PATIENCE_S):
             await self._reading
-            return await self._process.wait()
+            return await self._ending
 
 
 class KillPoint(Struct, frozen=True):

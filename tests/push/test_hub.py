@@ -201,7 +201,7 @@ async def test_when_all_have_left_nothing_is_kept(app: App) -> None:
 async def test_a_subscriber_who_gives_up_does_not_block_those_after_it(app: App) -> None:
     """The first to ask for an account may leave before its states are read."""
     identity, account = await user(app, "a@example.com")
-    hub = Hub(app.store, UnreliableBus(1), app.authenticator, app.directory, frozenset({"Mailbox"}))
+    hub = Hub(app.store, UnreliableBus(1), app.authenticator, app.directory, app.registry.states())
     async with running(hub):
         first = asyncio.create_task(hub.subscribe(identity, None, Client()))
         while hub.counts().accounts == 0:

@@ -28,7 +28,7 @@ async def _anything(seed: int) -> None:
     async with memory_app() as app:
         bus = UnreliableBus(seed)
         app.store._announce = bus.publish  # type: ignore[attr-defined]
-        hub = Hub(app.store, bus, app.authenticator, app.directory, frozenset(TYPES))
+        hub = Hub(app.store, bus, app.authenticator, app.directory, app.registry.states())
         people = [await user(app, f"u{n}@example.com") for n in range(3)]
         await app.accounts.grant("u0@example.com", people[1][1], "read")
         app.directory.drop()

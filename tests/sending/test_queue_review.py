@@ -11,12 +11,12 @@ from sending.world import MESSAGE, World, world
 from veredus.app.outgoing import queue_of
 from veredus.auth.tables import SYSTEM
 from veredus.formats.smtp import Envelope, Reply
-from veredus.mail.submission.type import SubmissionLimits
 from veredus.outgoing import records
 from veredus.outgoing.message import Messages, unsigned
 from veredus.outgoing.operations import Operations, Selected
-from veredus.outgoing.records import NEVER, Destination, Place, Queued
-from veredus.ports import Address, Blob, Unavailable
+from veredus.outgoing.records import NEVER, Destination, Place
+from veredus.ports import Blob, Unavailable
+from veredus.wire.dates import utc_date
 from waiting import until
 
 _BOB, _CAROL = "bob@example.org", "carol@example.org"
@@ -177,8 +177,6 @@ async def test_what_is_dropped_or_held_while_it_stands_in_line_is_not_sent(
     sender: World, door: Doorkeeper, act: str
 ) -> None:
     """The queue has read the second message before."""
-    sender.queue = queue_of(sender.app, door)
-    sender.queue._policy = _narrow(sender)
     door.opened.clear()
     await sender.depart("alice@example.com")
     second = await sender.depart("alice@example.com")
@@ -221,7 +219,7 @@ async def test_what_is_held_at_a_destination_that_failed_once_does_not_hold_up_w
         await until(lambda: _queued(sender, 1))
     (row,) = await sender.rows()
     now = sender.clock.now()
-    failed = Destination(id=row.destination, due=records.utc_date(now), failures=3, reply="451 dead")
+    failed = Destination(id=row.destination, due=utc_date(now), failures=3, reply="451 dead")
     async with sender.app.store.write(SYSTEM) as tx:
         await records.change_row(tx, row.id, {"slot": records.place(row.destination, due)})
         await records.put_destination(tx, failed)

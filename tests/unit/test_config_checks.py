@@ -16,6 +16,8 @@ from veredus.config import checks, kinds
          ["", "h", "ftp://h", "https://", "https://h?x", "https://h#x", "https://u@h", "https://h:99999", "https://[h"]),
         (checks.origin, ["*", "https://h", "http://localhost:5173"], ["null", "https://h/", "https://h/x", "h"]),
         (checks.network, ["127.0.0.1", "10.0.0.0/8", "::1", "fd00::/8"], ["", "localhost", "10.0.0.0/33"]),
+        (checks.outgoing_url, ["mx", "local", "off", "smtp://h", "smtps://h:465", "smtp://u:p%40@h:587"],
+         ["", "h", "http://h", "smtp://", "smtp://u@h", "smtp://u:a/b@h", "smtp://h/path", "smtp://h:99999"]),
         (checks.separator, ["+", "-", "_"], ["", "++", "@", ".", "a"]),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

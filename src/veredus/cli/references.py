@@ -13,7 +13,7 @@ _PAGE = 500
 
 
 async def references(app: "App", account: Id) -> AsyncIterator[tuple[str, Id, BlobId | None]]:
-    """Type, id and blob of every record that refers to one; None: the record cannot be read.
+    """Type, id and blob of every reference of a record to one; None: the record cannot be read.
 
     A page of records is seen at one moment, and nothing is open between two pages.
     """
@@ -28,5 +28,6 @@ async def references(app: "App", account: Id) -> AsyncIterator[tuple[str, Id, Bl
                 for type, id in sound.damaged:
                     yield type, id, None
                 for record in records:
-                    if record.get(name):
-                        yield table.name, record["id"], record[name]
+                    found = record.get(name) or []
+                    for blob in [found] if isinstance(found, str) else found:
+                        yield table.name, record["id"], blob

@@ -192,7 +192,13 @@ async def _system(source: "Dumps", known: Mapping[str, str]) -> "AsyncIterator[t
 
 
 async def renamed(opened: "App", ids: Mapping[str, str]) -> None:
-    """What is said of the accounts is said of their new ids."""
+    """What is said of the accounts is said of their new ids; what they have queued is theirs still."""
+    from veredus.outgoing import records
+
     await opened.accounts.rename(ids)
+    async with opened.store.write(SYSTEM) as tx:
+        for row in await tx.get(records.QUEUED, None, {"account"}):
+            if row["account"] in ids:
+                await tx.update(records.QUEUED, row["id"], {"account": ids[row["account"]]})
     # Some were destroyed since; to the others the server that was backed up may still push.
     await opened.web_push.destroy_subscriptions()

@@ -15,7 +15,7 @@ def address(text: str) -> str | None:
     host, _, port = (
         text.rpartition(":") if in_brackets is None else (in_brackets["host"], ":", in_brackets["port"])
     )
-    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+    if not (host and port.isascii() and port.isdigit() and int(port) <= 65535):
         return 'expected "host:port" with a port from 0 to 65535'
     if in_brackets is not None:
         return None if _is_ip(host, 6) else "what stands in [ ] is not an IPv6 address"
@@ -115,12 +115,16 @@ def spam_url(text: str) -> str | None:
 
 def _service_url(text: str, schemes: tuple[str, ...], wanted: str) -> str | None:
     """Scheme, host and perhaps port, user and password: no path."""
+    hint = "; @ : / ? # % in a password are written as %40 %3A %2F %3F %23 %25" if "@" in text else ""
+    problem = f"expected {wanted}{hint}"
     try:
         url = urlsplit(text)
         usable = url.scheme in schemes and url.hostname and (url.port is None or url.port)
     except ValueError:
-        return f"expected {wanted}"
-    return None if usable and not (url.path.strip("/") or url.query or url.fragment) else f"expected {wanted}"
+        return problem
+    if not usable or url.path.strip("/") or url.query or url.fragment:
+        return problem
+    return None if url.password or url.username is None else "a user name needs a password: user:password@"
 
 
 def blobs_url(text: str) -> str | None:

@@ -132,7 +132,8 @@ def _strings(kind: Any, items: list[object] | tuple[object, ...]) -> tuple[str, 
 
 
 def _list_of(text: str) -> object:
-    if not text.lstrip().startswith("["):
+    # "[::1]:8580" begins so, too.
+    if not text.lstrip().startswith("[") or re.match(r"\s*\[[0-9A-Fa-f:.]+\]:", text):
         return [word.strip() for word in text.split(",") if word.strip()]
     try:
         return json.loads(text)

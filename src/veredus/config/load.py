@@ -75,14 +75,19 @@ def _check(field: Field, value: object) -> None:
     setting = field.setting
     if isinstance(value, int | float):
         if setting.minimum is not None and value < setting.minimum:
-            raise ValueError(f"must be {setting.minimum} or more")
+            raise ValueError(f"must be {_plain(field, setting.minimum)} or more")
         if setting.maximum is not None and value > setting.maximum:
-            raise ValueError(f"must be {setting.maximum} or less")
+            raise ValueError(f"must be {_plain(field, setting.maximum)} or less")
     if setting.check is not None:
         for text in value if isinstance(value, tuple) else [value]:
             problem = setting.check(text) if isinstance(text, str) else None
             if problem is not None:
                 raise ValueError(problem)
+
+
+def _plain(field: Field, bound: float) -> str:
+    """A bound with its unit, as a person would write it."""
+    return kinds.write(field.kind, bound).strip('"')
 
 
 def _contradictions(config: Config, given: Mapping[str, Given]) -> list[str]:
@@ -93,7 +98,11 @@ def _contradictions(config: Config, given: Mapping[str, Given]) -> list[str]:
         where = given[key].where if key in given else f"{key}: "
         problems.append(where + text)
 
-    for name, fault in (*_tls_faults(config, given), *_authorities_faults(config)):
+    for name, fault in (
+        *_tls_faults(config, given),
+        *_authorities_faults(config),
+        *_times_faults(config, given),
+    ):
         blame(name, fault)
     if config.workers > 1:
         for key, url in (("storage.url", config.storage.url), ("blobs.url", config.blobs.url)):
@@ -114,10 +123,30 @@ def _tls_faults(config: Config, given: Mapping[str, Given]) -> Iterator[tuple[st
         yield "submission.tls_listen", 'needs tls.mode = "files"'
 
 
+def _times_faults(config: Config, given: Mapping[str, Given]) -> Iterator[tuple[str, str]]:
+    """What would make one of the times of outgoing mail come too late for what it is there for."""
+    outgoing = config.outgoing
+    if outgoing.retry_longest < outgoing.retry_first:
+        yield "outgoing.retry_first", "must not be longer than outgoing.retry_longest"
+    if outgoing.give_up_after <= outgoing.retry_first:
+        yield (
+            "outgoing.give_up_after",
+            "must be longer than outgoing.retry_first: else there is one attempt only",
+        )
+    # Who only shortens give_up_after has not asked for a warning.
+    if (
+        "outgoing.warn_after" in given
+        and outgoing.warn_after is not None
+        and outgoing.warn_after >= outgoing.give_up_after
+    ):
+        yield "outgoing.warn_after", 'must be shorter than outgoing.give_up_after; "none" means never'
+
+
 def _authorities_faults(config: Config) -> Iterator[tuple[str, str]]:
     """Settings that name files of certification authorities, and what is wrong with the files."""
     for name, path in (
         ("push.ca_file", config.push.ca_file),
+        ("outgoing.ca_file", config.outgoing.ca_file),
         ("mail.smime_ca_file", config.mail.smime_ca_file),
     ):
         if path is not None and (fault := _authorities_fault(path)):

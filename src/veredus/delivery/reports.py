@@ -1,11 +1,12 @@
 """Reports on mail that the account has sent: found in what arrives, and told to the EmailSubmission."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from typing import Final
 
 from veredus.formats.mime import message as messages
-from veredus.formats.report import Report, parse_report
+from veredus.formats.report import Recipient, Report, parse_report
 from veredus.mail.submission import status
 from veredus.mail.submission.shape import Delivered, DeliveryStatus
 from veredus.ports import Transaction
@@ -13,6 +14,7 @@ from veredus.reception import Envelope
 from veredus.wire.types import BlobId, JsonObject
 
 _INLINE: Final = 64 * 1024
+_REPLY: Final = re.compile(r"[2-5]\d\d[ -]")
 _DELIVERED: Final[Mapping[str, Delivered]] = {"delivered": "yes", "failed": "no"}
 
 
@@ -45,10 +47,16 @@ def _statuses(report: Report) -> dict[str, DeliveryStatus]:
         return {_untyped(address): DeliveryStatus("", "unknown", "yes")}
     return {
         recipient.original_recipient or recipient.final_recipient: DeliveryStatus(
-            recipient.diagnostic or "", _DELIVERED.get(recipient.action, "unknown")
+            _reply(recipient), _DELIVERED.get(recipient.action, "unknown")
         )
         for recipient in report.recipients
     }
+
+
+def _reply(recipient: Recipient) -> str:
+    """What the report has of a host's reply; else one of the form that RFC 8621 §7 wants of others."""
+    said = recipient.diagnostic or recipient.action
+    return said if _REPLY.match(said) else f"{recipient.status[0]}50 {recipient.status} {said}"
 
 
 def _untyped(address: str) -> str:

@@ -215,7 +215,7 @@ async def reschedule(tx: Transaction, known: Destination, now: datetime) -> None
     """
     within = Range("slot", f"{known.id} ", f"{known.id}!")
     first = await rows(tx, await tx.select(QUEUED, within, (BY_SLOT,), limit=1))
-    if first and known.failures and min(first[0].due, utc_date(now)) <= known.due:
+    if first and known.failures and (first[0].due <= known.due or utc_date(now) < known.due):
         await put_destination(tx, known)
     elif first:
         await put_destination(tx, Destination(id=known.id, due=first[0].due))

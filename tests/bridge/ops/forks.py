@@ -6,7 +6,9 @@ tests show (test_takeover.py).
 """
 
 import asyncio
+import atexit
 import contextlib
+import functools
 import importlib
 import json
 import os
@@ -33,13 +35,13 @@ class Fork:
     """One process; ``code`` None: it runs. Negative: the signal that ended it, as asyncio has it."""
 
     def __init__(self, pid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._pid, self._reader, self._writer = pid, reader, writer
+        self.pid, self._reader, self._writer = pid, reader, writer
         self.code: int | None = None
 
     def send_signal(self, number: int) -> None:
         if self.code is None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, number)
+                os.kill(self.pid, number)
 
     async def wait(self) -> int:
         if self.code is None:
@@ -82,6 +84,14 @@ def forking() -> Iterator[Forks]:
         finally:
             child.kill()
             child.wait()
+
+
+@functools.cache
+def shared() -> Forks:
+    """One for all tests of this process, which ends with it."""
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(forking())
 
 
 def environment() -> dict[str, str]:

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from bridge.nats.servers import Server, linked
 from bridge.ops.forks import Fork, Forks
+from bridge.ops.pipes import lines
 from cli.running import free_port
 from client.world import World
 from veredus.bridge.config import load
@@ -198,19 +199,6 @@ class Process:
             return event in self.events
 
         await until(logged)
-
-
-async def lines(end: int) -> AsyncIterator[bytes]:
-    """Of a pipe, until nobody writes into it any more."""
-    reader = asyncio.StreamReader()
-    with open(end, "rb", buffering=0) as pipe:
-        protocol = asyncio.StreamReaderProtocol(reader)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
-        try:
-            async for line in reader:
-                yield line
-        finally:
-            transport.close()
 
 
 class Relay:

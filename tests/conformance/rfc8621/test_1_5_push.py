@@ -44,6 +44,7 @@ async def test_email_delivery_changes_when_an_email_is_added_and_at_nothing_else
 @must
 @rfc("8621", "1.5")
 @rfc("8620", "7.1")
+@rfc("9425", "6")
 async def test_every_type_of_mail_is_pushed_with_the_state_that_get_would_give(app: App, jmap: Jmap) -> None:
     async with http(app) as url, subscribed(await stream(app, url, "*")) as told:
         await jmap.import_email(message())

@@ -189,3 +189,36 @@ async def test_changes_are_told_in_pages(sender: Jmap) -> None:
 async def test_clients_that_ask_at_once_get_the_same(sender: Jmap) -> None:
     found = await asyncio.gather(*(identities(sender) for _ in range(5)))
     assert all(one == found[0] and len(one) == 1 for one in found)
+
+
+@rfc("8621", "6.4")
+@must
+async def test_the_example_of_the_rfc(app: App, sender: Jmap) -> None:
+    await app.accounts.add_address("*@example.net", sender.account)
+    app.directory.drop()
+    bloggs = {
+        "name": "Joe Bloggs",
+        "replyTo": None,
+        "bcc": [{"name": None, "email": "joe+archive@example.com"}],
+        "textSignature": "-- \nJoe Bloggs\nMaster of Email",
+        "htmlSignature": "<div><b>Joe Bloggs</b></div><div>Master of Email</div>",
+    }
+    [own] = await identities(sender)
+    assert await sender.update("Identity", own["id"], **bloggs) is None
+    made = await sender.create("Identity", name="Joe B", email="*@example.net")
+    assert made == {
+        "id": made["id"],
+        "replyTo": None,
+        "bcc": None,
+        "textSignature": "",
+        "htmlSignature": "",
+        "mayDelete": True,
+    }
+    response = await sender.call("Identity/get")
+    assert set(response) == {"accountId", "state", "list", "notFound"}
+    assert response["notFound"] == []
+    by_id = {identity["id"]: identity for identity in response["list"]}
+    assert by_id == {
+        own["id"]: {**bloggs, "id": own["id"], "email": "alice@example.com", "mayDelete": False},
+        made["id"]: {**made, "name": "Joe B", "email": "*@example.net"},
+    }

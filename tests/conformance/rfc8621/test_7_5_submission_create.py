@@ -208,6 +208,7 @@ async def test_the_recipients_are_checked(sender: Jmap) -> None:
 
 
 @rfc("8621", "7.5")
+@rfc("8621", "9.6")
 @must
 async def test_nobody_sends_as_somebody_else(app: App, sender: Jmap) -> None:
     await new_user(app, "bob@example.com")

@@ -182,6 +182,39 @@ async def test_emails_of_what_was_sent_change_with_one_implicit_call(sender: Jma
     assert responses[2][1]["notFound"] == [three]
 
 
+@rfc("8621", "7.5.1")
+@must
+async def test_the_example_of_the_rfc(sender: Jmap) -> None:
+    drafts, sent = await sender.mailbox("drafts"), await sender.mailbox("sent")
+    email = await draft(sender)
+    patch = {f"mailboxIds/{drafts}": None, f"mailboxIds/{sent}": True, "keywords/$draft": None}
+    arguments = {"create": {"k1490": await wanted(sender, email)}, "onSuccessUpdateEmail": {"#k1490": patch}}
+    (name, made, id), (implicit, update, same_id) = await sender.responses(("EmailSubmission/set", arguments))
+    assert (name, implicit, id) == ("EmailSubmission/set", "Email/set", same_id)
+    assert made["oldState"] != made["newState"]
+    created = made["created"]["k1490"]
+    assert created == {
+        "id": created["id"],
+        "threadId": (await sender.get("Email", email))["threadId"],
+        # The client left out parameters that are null.
+        "envelope": {
+            "mailFrom": {"email": "alice@example.com", "parameters": None},
+            "rcptTo": [
+                {"email": "bob@example.com", "parameters": None},
+                {"email": "Carol@example.com", "parameters": None},
+            ],
+        },
+        "sendAt": created["sendAt"],
+        "undoStatus": "final",
+        "deliveryStatus": created["deliveryStatus"],
+        "dsnBlobIds": [],
+        "mdnBlobIds": [],
+    }
+    assert update["updated"] == {email: None}
+    found = await sender.get("Email", email, properties=["mailboxIds", "keywords"])
+    assert found == {"id": email, "mailboxIds": {sent: True}, "keywords": {}}
+
+
 @rfc("8621", "7.5")
 @must
 async def test_without_success_there_is_no_implicit_call(sender: Jmap) -> None:

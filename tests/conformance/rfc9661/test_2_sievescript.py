@@ -317,3 +317,42 @@ async def test_a_reader_of_the_account_validates_and_sets_nothing(app: App, jmap
     assert error["type"] == "accountReadOnly"
     blob = (await reader.get("SieveScript", id))["blobId"]
     assert (await reader.call("SieveScript/validate", blobId=blob))["error"] is None
+
+
+@pytest.mark.rfc("9661", "4")
+@pytest.mark.must
+async def test_a_vacation_response_is_no_script_and_neither_changes_the_other(jmap: Jmap) -> None:
+    jmap.using.append("urn:ietf:params:jmap:vacationresponse")
+    one = await script(jmap, "vacation", onSuccessActivateScript="#new")
+    state = await jmap.state("SieveScript")
+    await jmap.update("VacationResponse", "singleton", isEnabled=True, textBody="Away")
+    assert [found["id"] for found in (await jmap.call("SieveScript/get"))["list"]] == [one]
+    assert (await active(jmap), await jmap.state("SieveScript")) == ([one], state)
+    await jmap.set("SieveScript", onSuccessDeactivateScript=True)
+    await jmap.set("SieveScript", destroy=[one])
+    assert (await jmap.get("VacationResponse", "singleton"))["isEnabled"] is True
+
+
+@pytest.mark.rfc("9661", "5")
+@pytest.mark.must
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"if " + b"not " * 120 + b"true {}",
+        b"if true {" * 50,
+        b"if allof(" * 50,
+        b'fileinto ["' + b'","' * 150 + b'"];',
+        b"keep " + b"[" * 400 + b";",
+        b"/*" + b"*" * 400,
+        b'redirect "' + b"\\" * 300,
+        b"redirect text:\r\n.." + b"\r\n" * 200,
+        b"if size :over 99999999999999999999999999G {}",
+        b"\x00\xef\xbb\xbfkeep;",
+    ],
+)
+async def test_a_malicious_script_is_refused_with_grace(jmap: Jmap, content: bytes) -> None:
+    blob = await jmap.upload(content)
+    error = (await jmap.call("SieveScript/validate", blobId=blob))["error"]
+    assert error["type"] == "invalidSieve"
+    assert error["description"].startswith("line ")
+    assert (await jmap.refused("SieveScript", "create", {"blobId": blob})) == error

@@ -1,5 +1,6 @@
 """Whether an Email asks for an MDN, and whether it may be answered (RFC 8098 §2)."""
 
+import re
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -13,6 +14,8 @@ from veredus.wire.errors import SetError
 from veredus.wire.types import JsonObject
 
 ALREADY_SENT = "$mdnsent"
+# An attribute whose importance is "required"; none is understood here.
+_REQUIRED = re.compile(r"(?:^|;)[^=;]*=\s*required\s*(?:,|;|$)", re.IGNORECASE)
 
 
 class Requested(Struct, frozen=True):
@@ -36,6 +39,8 @@ def requested(email: JsonObject | None, wanted: Wanted, max_recipients: int) -> 
         raise SetError.forbidden(f"The Email asks for notifications to more than {max_recipients} addresses.")
     if _is_mdn(email):
         raise SetError.forbidden("An MDN is not answered with an MDN (RFC 8098 §2.1).")
+    if _REQUIRED.search(_value(email, "disposition-notification-options")):
+        raise SetError.forbidden("Disposition-Notification-Options has a required parameter (RFC 8098 §2.2).")
     if wanted.disposition.sending_mode == "mdn-sent-automatically":
         _check_automatic(fields, to)
     original = _value(email, "original-recipient")
