@@ -8,6 +8,8 @@ import pytest
 import jmap
 from sending.peer import DROP, Peer, on, peer
 from sending.world import World, world
+from veredus.formats.mime.message import parse
+from veredus.formats.report import parse_report
 from veredus.ports import Address
 from waiting import until
 
@@ -160,6 +162,27 @@ async def test_nobody_is_told_who_does_not_want_to_be(sender: World, smtp: Peer)
         await sender.depart("bob@example.org", sender=Address(""))
         await sender.empty()
     assert await sender.inbox() == []
+
+
+@pytest.mark.parametrize(("has_dsn", "told"), [(True, []), (False, ["Your message was passed on"])])
+async def test_who_wants_to_hear_of_success_is_told_by_the_last_host_that_can(
+    sender: World, smtp: Peer, has_dsn: bool, told: list[str]
+) -> None:
+    """RFC 3461 §5.2.2: a host with DSN reports by itself; of one without it we are the last to know."""
+    smtp.extensions = [name for name in smtp.extensions if has_dsn or name != "DSN"]
+    wants, wants_not = Address("bob@example.org", {"NOTIFY": "SUCCESS"}), "carol@example.org"
+    async with sender.running():
+        await sender.depart(wants, wants_not)
+        await sender.empty()
+    assert [email["subject"] for email in await sender.inbox()] == told
+    for email in await sender.inbox():
+        data = await sender.app.blobs.get(email["blobId"])
+        assert data is not None
+        report = parse_report(parse(data))
+        assert report is not None
+        assert [(one.final_recipient, one.action) for one in report.recipients] == [
+            ("bob@example.org", "relayed")
+        ]
 
 
 async def _attempts(sender: World, count: int) -> bool:

@@ -1,21 +1,24 @@
 """The outgoing queue where it may lose mail, send it twice, or stand still."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from msgspec import structs, to_builtins
 
 from sending.peer import DROP, Peer, Slow, on, peer
 from sending.world import MESSAGE, World, world
 from veredus.app.outgoing import queue_of
 from veredus.auth.tables import SYSTEM
 from veredus.formats.smtp import Envelope, Reply
+from veredus.mail.submission.shape import TYPE as SUBMISSION
+from veredus.mail.submission.status import QUEUED
 from veredus.outgoing import records
 from veredus.outgoing.message import Messages, unsigned
 from veredus.outgoing.operations import Operations, Selected
 from veredus.outgoing.records import NEVER, Destination, Place
-from veredus.ports import Blob, Unavailable
+from veredus.ports import BeforeText, Blob, Fate, Parcel, Unavailable
 from veredus.wire.dates import utc_date
 from waiting import until
 
@@ -287,6 +290,62 @@ async def test_the_text_of_a_message_is_made_once_for_destinations_that_ask_toge
     assert made == 3
     await messages.load(large[-1].id, "smtp")
     assert made == 3
+
+
+class Abyss:
+    """A relay to hosts that never answer."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def destination(self, address: str) -> str:
+        return address.rpartition("@")[2]
+
+    async def send(
+        self, destination: str, parcel: Parcel, before_text: BeforeText | None = None
+    ) -> Mapping[str, Fate]:
+        self.asked.append(destination)
+        await asyncio.Event().wait()
+        return {}
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_mail_within_the_server_waits_for_no_other_host(sender: World) -> None:
+    abyss = Abyss()
+    ways = structs.replace(sender.queue._ways, relay=abyss, route=_route)
+    sender.queue._ways = ways
+    sender.queue._intake._route = _route
+    await sender.depart(*(f"bob@{number}.example.org" for number in range(50)))
+    async with sender.running():
+        await until(lambda: len(abyss.asked) == 20)
+        sender.advance(seconds=1)
+        await sender.depart("alice@example.com")
+        await until(sender.inbox)
+    assert len(abyss.asked) == 20
+
+
+async def _route(address: str) -> str:
+    domain = address.rpartition("@")[2]
+    return records.LOCAL if domain == "example.com" else domain
+
+
+async def test_a_submission_that_was_never_released_is_final_in_the_end(sender: World) -> None:
+    """It is dropped while it can still be canceled."""
+    status = {_BOB: to_builtins(QUEUED)}
+    record = {"id": "s1", "identityId": "i1", "emailId": "e1", "threadId": "t1", "undoStatus": "pending"}
+    record |= {"sendAt": utc_date(sender.clock.now()), "deliveryStatus": status, "departureId": "q1"}
+    async with sender.app.store.write(sender.alice.account) as tx:
+        await tx.put(SUBMISSION, {**record, "dsnBlobIds": [], "mdnBlobIds": [], "messageId": None})
+    async with sender.running():
+        await sender.depart(_BOB, delay=3600, submission="s1")
+        await until(lambda: _queued(sender, 1))
+        await _operations(sender).drop(Selected())
+        await sender.empty()
+    async with sender.app.store.read(sender.alice.account) as snapshot:
+        (found,) = await snapshot.get(SUBMISSION, ["s1"])
+    assert (found["undoStatus"], found["deliveryStatus"][_BOB]["delivered"]) == ("final", "no")
 
 
 async def _attempts(sender: World, count: int) -> bool:

@@ -57,7 +57,7 @@ def counts(hosts: list[Peer]) -> list[int]:
 
 async def test_the_best_host_gets_it(relay: SmtpRelay, hosts: list[Peer]) -> None:
     fates = await relay.send("example.org", parcel(ANN))
-    assert fates == {ANN: Fate("relayed", "250 2.1.5 recipient ok", "mx1.example.org")}
+    assert fates == {ANN: Fate("relayed", "250 2.1.5 recipient ok", "mx1.example.org", reports=True)}
     assert (counts(hosts), [it.connections for it in hosts]) == ([1, 0, 0], [1, 0, 0])
 
 

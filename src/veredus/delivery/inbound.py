@@ -14,6 +14,7 @@ from veredus.delivery.terms import Terms
 from veredus.mail.email.admit import Admission
 from veredus.ports import BlobStore, Clock, Directory, Store, Unavailable
 from veredus.reception import Envelope, Reply
+from veredus.reception.delivery import described
 from veredus.wire.dates import utc_date
 from veredus.wire.errors import SetError
 from veredus.wire.types import Id
@@ -142,6 +143,8 @@ class Inbound:
             return _FULL if error.type == "overQuota" else _UNAVAILABLE
         except Unavailable as error:
             log.warning("delivery postponed", account=account, error=str(error))
+        except Exception as error:  # a mistake of ours: whoever has got it must not get it again
+            log.error("delivery failed", account=account, **described(error))
         return _UNAVAILABLE
 
     async def _carry_out(self, account: Id, arrival: Arrival, plan: Plan) -> Reply:

@@ -195,7 +195,7 @@ def note(tools: Tools, row: Queued, fates: Mapping[str, Fate]) -> None:
     """Take the fates over into the row, and say when it is due again."""
     for recipient in row.waiting():
         fate = fates[recipient.email]
-        recipient.reply, recipient.host = fate.reply, fate.host
+        recipient.reply, recipient.host, recipient.reports = fate.reply, fate.host, fate.reports
         if fate.kind in ("relayed", "failed"):
             recipient.state = fate.kind
         setattr(tools.counts, fate.kind, getattr(tools.counts, fate.kind) + 1)

@@ -27,8 +27,8 @@ def is_to_be_told(row: Queued, recipient: Recipient) -> bool:
         return False
     if recipient.state in ("failed", "unknown"):
         return "FAILURE" in notify(recipient, ("FAILURE",))
-    # A host that was passed NOTIFY reports by itself; here is the end of the way.
-    is_end = recipient.state == "relayed" and row.destination == LOCAL
+    # A mailbox here, or a host that cannot report, is the end of the way (RFC 3461 §5.2.2).
+    is_end = recipient.state == "relayed" and not recipient.reports
     return is_end and "SUCCESS" in notify(recipient, ())
 
 
@@ -51,7 +51,7 @@ def notice_of(row: Queued, told: Sequence[Recipient], hostname: str, now: dateti
 def _reported(row: Queued, recipient: Recipient) -> Reported:
     action: Action = "delayed" if recipient.state == "queued" else "failed"
     if recipient.state == "relayed":
-        action = "delivered"
+        action = "delivered" if row.destination == LOCAL else "relayed"
     original = {name.upper(): value for name, value in (recipient.parameters or {}).items()}.get("ORCPT")
     return Reported(
         final_recipient=recipient.email,

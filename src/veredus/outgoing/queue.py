@@ -188,9 +188,13 @@ class Queue:
         now = self._place.clock.now()
         async with self._place.store.read(self._place.account) as snapshot:
             found = await records.first_destinations(snapshot, _DESTINATIONS + len(busy) + 1)
+            here = await records.destinations(snapshot, [records.LOCAL])
+        # Whoever is here waits for no other host.
+        found = here + [one for one in found if one.id != records.LOCAL]
         waiting = [one for one in found if one.id not in busy and one.due != records.NEVER]
-        room = max(0, _DESTINATIONS - len(busy))
-        due = [one for one in waiting if datetime.fromisoformat(one.due) <= now][:room]
+        room = max(0, _DESTINATIONS - sum(id != records.LOCAL for id in busy))
+        past = [one for one in waiting if datetime.fromisoformat(one.due) <= now]
+        due = past[: room + any(one.id == records.LOCAL for one in past)]
         later = [datetime.fromisoformat(one.due) for one in waiting if one not in due]
         return due, min(later, default=None) if room > len(due) else None
 

@@ -40,7 +40,7 @@ State = Literal["queued", "relayed", "failed", "unknown"]
 class Recipient(Struct, rename="camel", kw_only=True):
     """``reply``: the last one, folded as smtpReply is; ``host``: whose it was, "" ours.
 
-    ``is_told``: the sender has got a report of its end.
+    ``reports``: that host tells the sender of success. ``is_told``: the sender has got a report of its end.
     """
 
     email: str
@@ -48,6 +48,7 @@ class Recipient(Struct, rename="camel", kw_only=True):
     state: State = "queued"
     reply: str = ""
     host: str = ""
+    reports: bool = False
     is_told: bool = False
 
 

@@ -30,11 +30,13 @@ class Fate(Struct, frozen=True):
     relayed: the next host has taken it. later: a temporary failure. failed: for good. unknown: the connection
     broke after the text and before its answer, so that the next host may have it.
     ``reply`` is one line, as RFC 8621 §7 (smtpReply) folds it; ``host``: who said so, "" when nobody did.
+    ``reports``: the host has DSN (RFC 3461), so that it tells the sender of success by itself.
     """
 
     kind: Literal["relayed", "later", "failed", "unknown"]
     reply: str
     host: str = ""
+    reports: bool = False
 
 
 class Unreachable(Exception):

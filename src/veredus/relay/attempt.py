@@ -79,7 +79,7 @@ class Attempt:
             reply = await dialogue.say(line)
             folded = reply.folded()
             if reply.is_positive:
-                accepted[recipient] = Fate("relayed", folded, session.host)
+                accepted[recipient] = Fate("relayed", folded, session.host, session.offers("DSN"))
             elif not (accepted and _CROWDED.match(folded)):
                 self._set([recipient], _refusal(reply, session, "RCPT"))
         if not accepted:

@@ -9,6 +9,8 @@ from contextlib import closing
 from heapq import merge
 from itertools import islice, starmap
 
+from msgspec import Struct
+
 from veredus.ports import Unavailable
 from veredus.ports.moving import Dump, Head, LogRow, LogRows, Pieces, Row, Rows
 from veredus.store import moving, order
@@ -149,15 +151,30 @@ async def load(writer: Writer, layouts: Layouts, id: Id, dump: Dump) -> None:
         if not goes_on:
             if account is not None:
                 await purge(writer, layouts, account)
-            account = await _begin(writer, id, head)
-        log = await _load_records(writer, layouts, id, account, loaders, pieces)
+            account, place = await _begin(writer, id, head), None
+        load = _Load(id, account, place)
+        log = await _load_records(writer, layouts, load, loaders, pieces)
         await writer.set_up(AS_EVER)
-        replaced = await _finish(writer, id, account, head, log, pieces)
+        replaced = await _finish(writer, load, head, log, pieces)
     finally:
         await writer.set_up(AS_EVER)
         await pieces.aclose()
     if replaced is not None:
         await purge(writer, layouts, replaced)
+
+
+class _Load(Struct):
+    """An account on its way in, under the number ``account``; ``place``: how far it was stored by us."""
+
+    id: Id
+    account: int
+    place: str | None
+
+    def check(self, db: Connection) -> None:
+        """Raises Unavailable: somebody else loads it, or has done so."""
+        found = db.rows("SELECT n, place FROM loading WHERE account = ?", (self.id,))
+        if found != [(self.account, self.place)]:
+            raise Unavailable(f"somebody else loads the account {self.id}")
 
 
 async def _begin(writer: Writer, id: Id, head: Head) -> int:
@@ -175,9 +192,8 @@ async def _begin(writer: Writer, id: Id, head: Head) -> int:
 
 
 async def _load_records(
-    writer: Writer, layouts: Layouts, id: Id, account: int, loaders: Mapping[str, Loader],
-    pieces: Pieces,
-) -> LogRows | None:  # fmt: skip
+    writer: Writer, layouts: Layouts, load: _Load, loaders: Mapping[str, Loader], pieces: Pieces
+) -> LogRows | None:
     """The first piece of the log, which ends the records.
 
     Every commit writes all pages of the indexes that it has touched, so several pieces share one.
@@ -187,10 +203,12 @@ async def _load_records(
 
     async def store() -> None:
         async with writer.transaction() as db:
+            load.check(db)
             for piece in waiting:
                 loader = loaders[piece.type]
-                _insert(db, layouts[piece.type], account, loader, loader.rows(piece))
-                db.run("UPDATE loading SET place = ? WHERE account = ?", (piece.place, id))
+                _insert(db, layouts[piece.type], load.account, loader, loader.rows(piece))
+            db.run("UPDATE loading SET place = ? WHERE account = ?", (waiting[-1].place, load.id))
+        load.place = waiting[-1].place
         waiting.clear()
 
     async for piece in pieces:
@@ -276,11 +294,11 @@ def _rids(layout: Layout, account: int, used: int, records: list[JsonObject]) ->
     return rids
 
 
-async def _finish(
-    writer: Writer, id: Id, account: int, head: Head, log: LogRows | None, pieces: Pieces
-) -> int | None:
+async def _finish(writer: Writer, load: _Load, head: Head, log: LogRows | None, pieces: Pieces) -> int | None:
     """The account is what was loaded. The number of the one it was before."""
+    id, account = load.id, load.account
     async with writer.transaction() as db:
+        load.check(db)
         if log is not None:
             insert_log(db, account, log)
         async for piece in pieces:
