@@ -1,12 +1,14 @@
 """The outgoing queue where it may lose mail, send it twice, or stand still."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 from msgspec import structs, to_builtins
 
+import jmap
 from sending.peer import DROP, Peer, Slow, on, peer
 from sending.world import MESSAGE, World, world
 from veredus.app.outgoing import queue_of
@@ -15,10 +17,11 @@ from veredus.formats.smtp import Envelope, Reply
 from veredus.mail.submission.shape import TYPE as SUBMISSION
 from veredus.mail.submission.status import QUEUED
 from veredus.outgoing import records
+from veredus.outgoing.ledger import Ledger
 from veredus.outgoing.message import Messages, unsigned
 from veredus.outgoing.operations import Operations, Selected
 from veredus.outgoing.records import NEVER, Destination, Place
-from veredus.ports import BeforeText, Blob, Fate, Parcel, Unavailable
+from veredus.ports import BeforeText, Blob, Fate, Parcel, Transaction, Unavailable
 from veredus.wire.dates import utc_date
 from waiting import until
 
@@ -290,6 +293,42 @@ async def test_the_text_of_a_message_is_made_once_for_destinations_that_ask_toge
     assert made == 3
     await messages.load(large[-1].id, "smtp")
     assert made == 3
+
+
+async def test_a_mistake_in_one_entry_of_the_ledger_is_nobody_elses(sender: World) -> None:
+    """What is not stored of an attempt makes its message leave once more."""
+
+    async def wrong(tx: Transaction) -> None:
+        await tx.get("QueuedMessage", None)
+        raise ValueError("a mistake of ours")
+
+    async def right(tx: Transaction) -> None:
+        await records.put_destination(tx, Destination(id="example.org", due=NEVER))
+
+    lease = await sender.app.store.acquire("outgoing", "test", 30)
+    assert lease
+    ledger = Ledger(sender.app.store, SYSTEM, lease)
+    one, other, third = await asyncio.gather(
+        ledger.write(right), ledger.write(wrong), ledger.write(right), return_exceptions=True
+    )
+    assert (one, type(other), third) == (None, ValueError, None)
+    assert len(await sender.destinations()) == 1
+
+
+@pytest.mark.parametrize("store", jmap.DURABLE)
+async def test_an_address_that_is_too_long_for_an_index_stops_nothing(
+    tmp_path: Path, smtp: Peer, store: str
+) -> None:
+    chance = random.Random(1)
+    endless = "bob@" + ".".join(
+        "".join(chance.choices("abcdefghijklmnop0123456789", k=60)) for _ in range(200)
+    )
+    async with world(tmp_path, smtp.url, store=store) as sender:
+        sender.queue._intake._route = _route
+        async with sender.running():
+            await sender.depart(endless)
+            await sender.depart("alice@example.com")
+            await until(sender.inbox)
 
 
 class Abyss:

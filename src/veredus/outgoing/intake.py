@@ -10,7 +10,8 @@ from veredus.mail import outbox
 from veredus.mail.outbox import Departure
 from veredus.outgoing import records
 from veredus.outgoing.records import Place, Queued, Recipient
-from veredus.ports import Address, Change, Cursor, Lease, Store
+from veredus.ports import Address, Change, Cursor, Lease, Store, Unavailable
+from veredus.reception.delivery import described
 from veredus.wire.types import Id
 
 _AT_ONCE = 200
@@ -91,12 +92,7 @@ class Intake:
             self.ended.discard(change.id)
         if not by_account and not canceled:
             return  # the stored cursor may stay behind: all this is found once more then, and nothing follows
-        new: list[Queued] = []
-        for account, ids in by_account.items():
-            async with self._store.read(account) as snapshot:
-                departures = await outbox.load(snapshot, list(ids))
-            for departure in departures:
-                new += await self._rows(account, departure)
+        new = [row for account, ids in by_account.items() for row in await self._new(account, list(ids))]
         async with self._store.write(self._account, lease) as tx:
             # Of a message that is queued already some rows may be done and gone.
             known = {it.departure for it in await records.of_departures(tx, {row.departure for row in new})}
@@ -107,6 +103,19 @@ class Intake:
             gone = await records.of_departures(tx, canceled)
             await records.delete_rows(tx, [row.id for row in gone if row.needs_release])
             await records.save_place(tx, place)
+
+    async def _new(self, account: Id, ids: Sequence[Id]) -> list[Queued]:
+        async with self._store.read(account) as snapshot:
+            departures = await outbox.load(snapshot, ids)
+        new: list[Queued] = []
+        for departure in departures:
+            try:
+                new += await self._rows(account, departure)
+            except Unavailable:
+                raise
+            except Exception as error:  # a mistake of ours, which is not to hold up all mail
+                log.error("a message cannot be queued", departure=departure.id, **described(error))
+        return new
 
     async def _rows(self, account: Id, departure: Departure) -> list[Queued]:
         by_destination: dict[str, list[Address]] = {}

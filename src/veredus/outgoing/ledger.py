@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from veredus.ports import Lease, Store, Transaction
+from veredus.ports import Lease, LeaseLost, Store, Transaction, Unavailable
 from veredus.wire.types import Id
 
 # What one attempt has to write. It raises nothing but what the store raises.
@@ -37,8 +37,8 @@ class Ledger:
         try:
             while self._waiting:
                 page, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
-                error = await self._write(page)
-                for _, done in page:
+                errors = await self._errors(page)
+                for (_, done), error in zip(page, errors, strict=True):
                     if done.done():  # who waited was canceled
                         continue
                     if error is None:
@@ -47,6 +47,13 @@ class Ledger:
                         done.set_exception(error)
         finally:
             self._writing = None
+
+    async def _errors(self, page: list[tuple[Entry, asyncio.Future[None]]]) -> list[Exception | None]:
+        """What went wrong for each. A mistake in one entry is nobody else's."""
+        error = await self._write(page)
+        if error is None or len(page) == 1 or isinstance(error, (Unavailable, LeaseLost)):
+            return [error] * len(page)
+        return [await self._write([one]) for one in page]
 
     async def _write(self, page: list[tuple[Entry, asyncio.Future[None]]]) -> Exception | None:
         try:
