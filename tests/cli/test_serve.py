@@ -147,6 +147,22 @@ def test_a_port_or_address_that_cannot_be_had_is_explained() -> None:
     assert "no address of this machine" in (busy.explain(["192.0.2.1:25"]) or "")
 
 
+@pytest.mark.parametrize("content", [None, "no PEM"])
+@pytest.mark.usefixtures("alice")
+def test_a_certificate_that_cannot_be_read_is_named(
+    run: Runner, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    if content is not None:
+        Path("cert.pem").write_text(content)
+    for name, value in (("TLS__MODE", "files"), ("TLS__CERT", "cert.pem"), ("TLS__KEY", "key.pem")):
+        monkeypatch.setenv(f"VEREDUS__{name}", value)
+    for section in ("HTTP", "LMTP"):
+        monkeypatch.setenv(f"VEREDUS__{section}__LISTEN", "127.0.0.1:0")
+    failed = run("serve")
+    assert failed.code == 1
+    assert "cert.pem, tls.key " in failed.err
+
+
 def test_demo_mail_is_the_same_each_time_and_varied() -> None:
     from datetime import UTC, datetime
 

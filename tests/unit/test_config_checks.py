@@ -10,6 +10,7 @@ from veredus.config import checks, kinds
     [
         (checks.address, ["127.0.0.1:0", "localhost:8580", "[::1]:25", "[::]:65535"],
          ["", "8580", ":8580", "a:", "a:65536", "a:-1", "a:٣", "::1:80", "[a]:1", "[::1]", "[::1]:x", "a b:1"]),
+        (checks.numeric_address, ["127.0.0.1:53", "[::1]:53"], ["localhost:53", "1.1.1.1", "[a]:53"]),
         (checks.hostname, ["localhost", "mail.example.com", "xn--bcher-kva.example", "10.0.0.1"],
          ["", "-a", "a-", "a..b", "bücher.example", "a" * 64, ".".join(["a" * 63] * 5), "a_b"]),
         (checks.http_url, ["http://h", "https://mail.example.com/", "https://h:8443/jmap"],

@@ -28,6 +28,16 @@ def address(text: str) -> str | None:
     )
 
 
+def numeric_address(text: str) -> str | None:
+    """An ``address`` without a name in it: of those who are asked for names."""
+    if problem := address(text):
+        return problem
+    host = text.rpartition(":")[0]
+    return (
+        None if host.startswith("[") or _is_ip(host, 4) else f'expected an IP address, got the name "{host}"'
+    )
+
+
 def hostname(text: str) -> str | None:
     """A host name of letters, digits and hyphens (RFC 1123 §2.1)."""
     if len(text) <= 253 and all(_LABEL.fullmatch(label) for label in text.split(".")):

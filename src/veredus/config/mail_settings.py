@@ -178,7 +178,7 @@ class Dns:
         Setting(
             "Resolvers as `host:port` or `[ipv6]:port`. Empty: those of the system. DANE needs one that "
             "checks DNSSEC and is trusted, so best on this machine.",
-            check=checks.address,
+            check=checks.numeric_address,
         ),
     ] = ()
 

@@ -197,7 +197,11 @@ class _Certificate:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.context.set_alpn_protocols(["http/1.1"])
-        self.context.load_cert_chain(certificate, key)
+        try:
+            self.context.load_cert_chain(certificate, key)
+        except OSError as error:  # ssl.SSLError is one; it names neither file
+            problem = error.strerror or str(error)
+            raise OSError(error.errno, problem, f"tls.cert {certificate}, tls.key {key}") from error
         self._seen = self._times()
 
     def reload_if_changed(self) -> None:

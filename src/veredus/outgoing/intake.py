@@ -15,6 +15,8 @@ from veredus.reception.delivery import described
 from veredus.wire.types import Id
 
 _AT_ONCE = 200
+# Octets of a domain (RFC 5321 §4.5.3.1.2), and of what an index takes; what is longer is nowhere found.
+_LONGEST = 255
 
 log = structlog.get_logger("veredus.outgoing")
 
@@ -120,7 +122,8 @@ class Intake:
     async def _rows(self, account: Id, departure: Departure) -> list[Queued]:
         by_destination: dict[str, list[Address]] = {}
         for recipient in departure.recipients:
-            by_destination.setdefault(await self._route(recipient.email), []).append(recipient)
+            destination = (await self._route(recipient.email))[:_LONGEST]
+            by_destination.setdefault(destination, []).append(recipient)
         begins = datetime.fromisoformat(departure.send_at)
         late = None if self._patience.warn_after is None else begins + self._patience.warn_after
         over = begins + self._patience.give_up_after

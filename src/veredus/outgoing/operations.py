@@ -56,7 +56,7 @@ class Operations:
         return await self._change(selected, change)
 
     async def hold(self, selected: Selected) -> int:
-        """Not tried until ``retry``; it is given up nevertheless when its time is over."""
+        """Not tried until ``retry``; given up when its time is over, if nobody can be reached there."""
 
         async def change(tx: Transaction, row: Queued) -> None:
             await records.change_row(tx, row.id, {"slot": records.place(row.destination, records.NEVER)})

@@ -34,6 +34,8 @@ LAST_MOMENT_S = 3.0
 _BREATH_S = 0.02
 # Destinations that are sent to at a time.
 _DESTINATIONS = 20
+# Of those that are due, to choose from.
+_LOOKED_AT = 200
 
 log = structlog.get_logger("veredus.outgoing")
 
@@ -187,13 +189,15 @@ class Queue:
         """Destinations to begin with, and when the next one is due."""
         now = self._place.clock.now()
         async with self._place.store.read(self._place.account) as snapshot:
-            found = await records.first_destinations(snapshot, _DESTINATIONS + len(busy) + 1)
+            found = await records.first_destinations(snapshot, _LOOKED_AT + len(busy))
             here = await records.destinations(snapshot, [records.LOCAL])
         # Whoever is here waits for no other host.
         found = here + [one for one in found if one.id != records.LOCAL]
         waiting = [one for one in found if one.id not in busy and one.due != records.NEVER]
         room = max(0, _DESTINATIONS - sum(id != records.LOCAL for id in busy))
         past = [one for one in waiting if datetime.fromisoformat(one.due) <= now]
+        # However many hosts are dead, the others are first where a place is free.
+        past.sort(key=lambda one: one.failures > 0 and one.id != records.LOCAL)
         due = past[: room + any(one.id == records.LOCAL for one in past)]
         later = [datetime.fromisoformat(one.due) for one in waiting if one not in due]
         return due, min(later, default=None) if room > len(due) else None
