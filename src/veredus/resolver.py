@@ -1,5 +1,6 @@
 """Questions to DNS, for those who send mail and those who check it; dnspython behind a small face."""
 
+import asyncio
 from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Any, Final
@@ -84,16 +85,19 @@ class Resolver:
 
     async def lookup(self, host: str) -> Addresses:
         """As ``addresses``, with what DNSSEC says."""
-        failed, six = None, None
-        try:
-            six = await self._ask(host, "AAAA")
-        except LookupFailed as error:  # some servers know nothing of AAAA, and A is enough
-            failed = error
-        four = await self._ask(host, "A")
-        if failed is not None and not four:
-            raise failed
-        found = [it.address for answer in (six, four) for it in answer or ()]
-        return Addresses(found, six is not None and _is_secure(six) and _is_secure(four))
+        six, four = await asyncio.gather(
+            self._ask(host, "AAAA"), self._ask(host, "A"), return_exceptions=True
+        )
+        if isinstance(six, BaseException) and not isinstance(six, LookupFailed):
+            raise six
+        if isinstance(four, BaseException):
+            raise four
+        if isinstance(six, BaseException):  # some servers know nothing of AAAA, and A is enough
+            if not four:
+                raise six
+            return Addresses([it.address for it in four], False)
+        found = [it.address for answer in (six, four) for it in answer]
+        return Addresses(found, _is_secure(six) and _is_secure(four))
 
     async def txt(self, name: str) -> list[bytes]:
         """The strings of one record joined (RFC 7208 §3.3)."""

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from veredus.app import App
 from veredus.app.incoming import inbound_of
 from veredus.app.outgoing import queue_of
+from veredus.certificates import Certificate
 from veredus.config.settings import Log
 from veredus.delivery.submitted import Policy, Submitted
 from veredus.http.access import AccessLog, JsonLines, StructuredLog
@@ -119,7 +120,7 @@ async def serve(
             servers.append(await serve_http(OperationsApp(ready, registry, siblings), listen))
         if siblings is not None:
             servers.append(await serve_http(OperationsApp(ready, registry), [siblings.address]))
-        context = _mail_tls(tls)
+        context = _mail_tls(tls, background, stop)
         mail: list[ReceptionServer | None] = []
         for section, addresses, start in (
             ("smtp", config.smtp.listen, serve_smtp),
@@ -150,13 +151,15 @@ async def _background() -> AsyncIterator[asyncio.TaskGroup]:
         raise group.exceptions[0] from None
 
 
-def _mail_tls(files: tuple[str, str] | None) -> ssl.SSLContext | None:
-    """``files``: of the certificate chain and of its key. Raises OSError."""
+def _mail_tls(
+    files: tuple[str, str] | None, background: asyncio.TaskGroup, stop: asyncio.Event
+) -> ssl.SSLContext | None:
+    """``files``: of the certificate chain and of its key, followed until ``stop``. Raises OSError."""
     if files is None:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(*files)
-    return context
+    certificate = Certificate(*files)
+    background.create_task(certificate.follow(stop))
+    return certificate.context
 
 
 async def _serve_submission(

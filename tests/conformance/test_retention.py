@@ -80,6 +80,10 @@ async def test_rules_are_checked(alice: Jmap) -> None:
         "alreadyExists",
     )
     await alice.update("RetentionRule", made["id"], days=400)
+    for days in (0, 36_601, 2**53):
+        refused = await alice.refused("RetentionRule", "update", (made["id"], {"days": days}))
+        assert refused["type"] == "invalidProperties"
+        assert refused["description"] == "Must be 1 to 36,600."
     folder = (await alice.create("Mailbox", name="F"))["id"]
     rule = await alice.create("RetentionRule", mailboxId=folder, days=1)
     await alice.set("Mailbox", destroy=[folder])

@@ -170,6 +170,29 @@ async def test_the_response_answers_only_what_is_kept(world: World, action: str)
     assert len(await _answers(world)) == 1
 
 
+@pytest.mark.rfc("8621", "8")
+@pytest.mark.parametrize(
+    ("script", "count"),
+    [
+        ('fileinto "Spam";', 0),
+        ('fileinto :copy "Spam"; stop;', 1),
+        ('fileinto "Spam"; fileinto "Lists";', 1),
+        ('fileinto :specialuse "\\\\Trash" "Nowhere";', 0),
+        ('fileinto :specialuse "\\\\Archive" :create "Old";', 1),
+    ],
+)
+async def test_the_response_is_silent_to_what_a_script_puts_aside(
+    world: World, script: str, count: int
+) -> None:
+    await world.mailbox("Spam", role="junk")
+    await world.mailbox("Bin", role="trash")
+    await world.mailbox("Lists")
+    await world.vacation(textBody="Away")
+    await world.script('require ["fileinto", "copy", "special-use", "mailbox"]; ' + script)
+    await world.deliver()
+    assert len(await _answers(world)) == count
+
+
 async def test_two_handles_are_two_answers(world: World) -> None:
     first = 'require ["vacation", "variables"]; vacation :handle "one" "First";'
     await world.script(first)

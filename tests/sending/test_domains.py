@@ -1,5 +1,7 @@
 """Domains: their keys through a rotation, and signing with them in several processes (RFC 6376)."""
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -212,7 +214,7 @@ async def test_records_can_be_put_into_a_zone_file(domains: Domains) -> None:
 
 async def look(domain, dns: DnsServer, *addresses: str, around: Surroundings = AROUND) -> dict[str, Finding]:
     resolver = Resolver([dns.address], timeout_s=2)
-    return {one.name: one async for one in Check(resolver, domain, around).findings(addresses)}
+    return {one.name: one for one in await Check(resolver, domain, around).findings(addresses)}
 
 
 async def test_a_domain_whose_records_are_published_is_in_order(domains: Domains, dns: DnsServer) -> None:
@@ -283,3 +285,30 @@ async def test_behind_a_smart_host_spf_must_name_it_and_ptr_matters_less(
     assert found["SPF"].level == "ok"
     assert found["PTR 192.0.2.9"].level == "warning"
     assert "a:relay.example.net ~all" in found["SPF"].text
+
+
+@pytest.mark.parametrize(
+    ("smart_host", "term"), [("192.0.2.25", "ip4:192.0.2.25"), ("2001:db8::25", "ip6:2001:db8::25")]
+)
+async def test_a_smart_host_that_is_an_address_is_named_as_one(
+    domains: Domains, dns: DnsServer, smart_host: str, term: str
+) -> None:
+    around = Surroundings("mail.example.com", smart_host=smart_host)
+    domain = await domains.add("example.com")
+    publish(dns, domain, around)
+    found = (await look(domain, dns, "192.0.2.9", around=around))["SPF"]
+    assert (found.level, found.text) == ("ok", f"v=spf1 mx {term} ~all")
+    dns.remove("example.com", "TXT")
+    dns.add("example.com", "TXT", '"v=spf1 ip4:192.0.2.9 -all"')
+    assert (await look(domain, dns, "192.0.2.9", around=around))["SPF"].level == "problem"
+
+
+async def test_a_resolver_that_never_answers_is_waited_for_once(domains: Domains) -> None:
+    domain = await domains.add("example.com")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        resolver = Resolver([f"127.0.0.1:{silent.getsockname()[1]}"], timeout_s=1)
+        async with asyncio.timeout(4):
+            found = await Check(resolver, domain, AROUND).findings()
+    assert len(found) >= 8
+    assert {one.level for one in found} == {"problem"}

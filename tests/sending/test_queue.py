@@ -14,12 +14,6 @@ from veredus.ports import Address
 from waiting import until
 
 
-@pytest.fixture
-async def smtp() -> AsyncIterator[Peer]:
-    async with peer() as it:
-        yield it
-
-
 @pytest.fixture(params=jmap.DURABLE)
 async def sender(request: pytest.FixtureRequest, tmp_path: Path, smtp: Peer) -> AsyncIterator[World]:
     async with world(tmp_path, smtp.url, store=request.param) as it:
@@ -149,10 +143,27 @@ async def test_what_is_late_is_told_of_and_what_is_over_comes_back(tmp_path: Pat
         sender.advance(days=5)
         await sender.empty()
         late, over = await sender.inbox()
+        report = await sender.app.blobs.get(over["blobId"])
     assert (late["subject"], over["subject"]) == (
         "Your message is delayed",
         "Your message could not be delivered",
     )
+    assert report is not None
+    assert b"\r\nStatus: 5.4.7\r\n" in report
+    assert b"will not be tried again" in report
+
+
+async def test_who_is_nobody_in_a_domain_of_ours_is_refused_here(sender: World, smtp: Peer) -> None:
+    """A smart host would only send it back to us."""
+    await sender.app.domains.add("example.com")
+    async with sender.running():
+        await sender.depart("ghost@Example.com", "bob@below.example.com")
+        await sender.empty()
+    assert [it.recipients for it in smtp.messages] == [["bob@below.example.com"]]
+    (report,) = await sender.inbox()
+    data = await sender.app.blobs.get(report["blobId"])
+    assert data is not None
+    assert b"\r\nStatus: 5.1.1\r\n" in data
 
 
 async def test_nobody_is_told_who_does_not_want_to_be(sender: World, smtp: Peer) -> None:

@@ -28,7 +28,10 @@ from veredus.smtp.submission import serve as serve_submission
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
     key, cert = folder / "key.pem", folder / "cert.pem"
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
     subprocess.run(
@@ -193,6 +196,36 @@ async def test_the_server_speaks_starttls_and_implicit_tls(
         assert data is not None
         assert b"with ESMTPSA id" in data
     assert len(await departures(alice)) == 2
+
+
+async def test_a_renewed_certificate_counts_without_a_restart(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cert, key = make_certificate(tmp_path)
+    monkeypatch.setattr("veredus.certificates.CHECK_S", 0.05)
+    listen = Submission(listen=("127.0.0.1:0",), tls_listen=("127.0.0.1:0",))
+    configure(app, tls=Tls(mode="files", cert=cert, key=key), submission=listen)
+
+    def shown(explicit: int, implicit: int) -> set[str]:
+        anyone = ssl._create_unverified_context()
+        with (
+            smtplib.SMTP("127.0.0.1", explicit) as clear,
+            smtplib.SMTP_SSL("127.0.0.1", implicit, context=anyone) as secure,
+        ):
+            clear.starttls(context=anyone)
+            found = [smtp.sock.getpeercert(binary_form=True) for smtp in (clear, secure)]  # type: ignore[union-attr]
+        return {ssl.DER_cert_to_PEM_cert(one) for one in found}
+
+    async with serve(app) as servers:
+        assert servers.submission
+        ports = [sock.getsockname()[1] for sock in servers.submission.sockets]
+        assert await asyncio.to_thread(shown, *ports) == {cert.read_text()}
+        with structlog.testing.capture_logs() as logs:
+            make_certificate(tmp_path)
+            async with asyncio.timeout(10):
+                while await asyncio.to_thread(shown, *ports) != {cert.read_text()}:
+                    await asyncio.sleep(0.05)
+        assert "certificate reloaded" in {entry["event"] for entry in logs}
 
 
 async def test_tls_from_the_first_octet_needs_a_certificate(app: App, alice: Jmap) -> None:

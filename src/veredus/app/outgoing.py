@@ -91,7 +91,10 @@ def queue_of(app: App, delivery: Delivery) -> Queue:
     relay = _relay(app)
 
     async def route(address: str) -> str:
-        return LOCAL if await here.has(address) else relay.destination(address)
+        # A domain of ours is nobody else's: who is nobody there is refused here, and not by way of others.
+        if await here.has(address) or await app.domains.has(address.rpartition("@")[2]):
+            return LOCAL
+        return relay.destination(address)
 
     return Queue(
         Place(app.store, SYSTEM, app.blobs, app.bus, app.clock, config.hostname),

@@ -95,7 +95,7 @@ def _look(
     look = Check(Resolver(invocation(ctx).load().config.dns.servers), domain, around)
 
     async def all_of() -> list["Finding"]:
-        return [finding async for finding in look.findings(addresses)]
+        return await look.findings(addresses)
 
     return asyncio.run(all_of())
 

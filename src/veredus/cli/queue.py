@@ -64,10 +64,16 @@ def show(
 
 @app.command()
 def retry(ctx: typer.Context, ids: Ids = None, destination: To = None, everything: All = False) -> None:
-    """Try again now, and no longer on hold."""
-    _change(
-        ctx, _selected(ids, destination, everything), lambda queue, chosen: queue.retry(chosen), "due now"
-    )
+    """Try again now, and no longer on hold; what its sender has put off waits for that time."""
+    chosen = _selected(ids, destination, everything)
+    found = with_app(ctx, lambda opened: _operations(opened).retry(chosen))
+    if not found.due and not found.later:
+        raise _nothing()
+    if found.due:
+        typer.echo(f"{found.due} due now. A running server sees it within seconds.")
+    if found.later:
+        verb = "waits" if found.later == 1 else "wait"
+        typer.echo(f"{found.later} {verb} for the time that the sender has set.")
 
 
 @app.command()

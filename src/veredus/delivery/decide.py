@@ -9,7 +9,9 @@ import structlog
 
 from veredus.delivery.answer import Own, addressed
 from veredus.delivery.case import Case
+from veredus.delivery.filing import wanted
 from veredus.delivery.letters import Letters
+from veredus.delivery.places import Places
 from veredus.delivery.plan import Arrival, Copy, Leaving, Plan
 from veredus.delivery.rules import RuleBook, Rules
 from veredus.delivery.running import outcome_of
@@ -107,7 +109,8 @@ class Decisions:
         if not filings and (is_withheld or not outcome.actions):
             filings = [Keep()]
         if refused is None:
-            leaving += await self._letters.answer(case, vacation, rules.vacation if filings else None)
+            response = rules.vacation if rules.vacation and await self._is_seen(case, filings) else None
+            leaving += await self._letters.answer(case, vacation, response)
             refused = Plan()
         notifications = [action for action in outcome.actions if isinstance(action, Notify)]
         leaving += await self._letters.notify(case, notifications)
@@ -118,6 +121,14 @@ class Decisions:
             case.new_keys,
             refused.refusal,
         )
+
+    async def _is_seen(self, case: Case, filings: Sequence[Keep | FileInto]) -> bool:
+        """Whether the message comes where its reader looks: not in Junk or the trash alone."""
+        if not filings or any(isinstance(filing, Keep) for filing in filings):
+            return bool(filings)
+        async with self._store.read(case.account) as snapshot:
+            places = await Places.of(snapshot)
+        return not all(places.is_aside(wanted(filing)) for filing in filings)
 
     async def _copies(self, case: Case, filings: Sequence[Keep | FileInto]) -> tuple[Copy, ...]:
         """One Email for all mailboxes that are to have the same message with the same keywords."""

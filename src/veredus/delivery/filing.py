@@ -68,7 +68,7 @@ class Filing:
                     mailboxes[await inbox(tx)] = True
                     continue
                 places = places or await Places.of(tx)
-                found = await places.mailbox_of(tx, _wanted(filing), self._limits)
+                found = await places.mailbox_of(tx, wanted(filing), self._limits)
                 if found is None:
                     filed.missing += isinstance(filing, FileInto)
                     found = await places.inbox(tx)
@@ -116,7 +116,7 @@ async def _let_leave(tx: Transaction, leaving: Leaving, now: datetime) -> None:
     await depart(tx, departure)
 
 
-def _wanted(filing: Keep | FileInto) -> Wanted:
+def wanted(filing: Keep | FileInto) -> Wanted:
     """Of Keep: where spam is kept."""
     if isinstance(filing, Keep):
         return Wanted("INBOX", role="junk")

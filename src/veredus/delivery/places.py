@@ -19,6 +19,7 @@ from veredus.wire.types import Id, JsonObject
 _MOST: Final = 1000
 """So many mailboxes scripts may make the account have: who writes subjects could name them all."""
 _LONGEST_PATH: Final = 4096
+_ASIDE: Final = ("junk", "trash")
 
 
 class Wanted(Struct, frozen=True):
@@ -90,14 +91,24 @@ class Places:
 
     async def mailbox_of(self, tx: Transaction, wanted: Wanted, limits: MailboxLimits) -> Id | None:
         """Where to; None: there is no such mailbox, and it was not to be made or cannot be."""
+        found = self._existing(wanted)
+        if found is None and wanted.create:
+            found = await self._make(tx, wanted, limits)
+        return found
+
+    def is_aside(self, wanted: Wanted) -> bool:
+        """Whether it is the mailbox for spam or for what is thrown away, or will be made to be."""
+        found = self._existing(wanted)
+        if found is None:
+            return wanted.create and wanted.role in _ASIDE
+        return any(self._by_role.get(role) == found for role in _ASIDE)
+
+    def _existing(self, wanted: Wanted) -> Id | None:
         if wanted.id is not None and wanted.id in self._ids:
             return wanted.id
         if wanted.role is not None and wanted.role in self._by_role:
             return self._by_role[wanted.role]
-        found = self.find(wanted.path)
-        if found is None and wanted.create:
-            found = await self._make(tx, wanted, limits)
-        return found
+        return self.find(wanted.path)
 
     async def inbox(self, tx: Transaction) -> Id:
         return self._by_role.get("inbox") or await inbox(tx)

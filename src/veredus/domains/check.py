@@ -1,18 +1,20 @@
 """What DNS says of a domain, compared with what it should: line by line, with the remedy."""
 
+import asyncio
 import ipaddress
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, TypeVar
 
 from msgspec import Struct
 
 from veredus.domains.domains import Domain, Key
-from veredus.domains.records import Record, Surroundings, records
+from veredus.domains.records import Record, Surroundings, mechanism, records
 from veredus.resolver import LookupFailed, NoSuchName, Resolver
 
 T = TypeVar("T")
 Level = Literal["ok", "note", "warning", "problem"]
+Look = Callable[..., Awaitable[tuple[Level, str]]]
 # Mechanisms whose hosts are not looked at here: what they allow, only a mail from there would tell.
 _INDIRECT = re.compile(r"(?i)\+?(include:|exists:|ptr\b|redirect=)")
 _NETWORK = re.compile(r"(?i)\+?ip[46]:(.+)")
@@ -37,28 +39,36 @@ class Check:
         self._resolver, self._domain, self._around = resolver, domain, around
         self._wanted = {(one.name, one.type): one for one in records(domain, around)}
 
-    async def findings(self, addresses: Sequence[str] = ()) -> AsyncIterator[Finding]:
-        """``addresses``: those that mail is sent from; else those that DNS gives for our host."""
-        yield await self._guarded("MX", self._mx)
-        host = await self._guarded(self._around.hostname, self._host)
-        yield host
-        if not addresses and host.level != "problem":
-            addresses = await _found(self._resolver.addresses(self._around.hostname))
-        for address in addresses:
-            yield await self._guarded(f"PTR {address}", self._ptr, address)
-        yield await self._guarded("SPF", self._spf, addresses)
-        for key in self._domain.keys:
-            yield await self._guarded(f"DKIM {key.selector}", self._dkim, key)
-        yield await self._guarded("DMARC", self._dmarc)
-        for label, title, version in (
-            ("_smtp._tls", "TLS-RPT", b"v=TLSRPTv1"),
-            ("_mta-sts", "MTA-STS", b"v=STSv1"),
-        ):
-            yield await self._guarded(title, self._optional, label, version)
+    async def findings(self, addresses: Sequence[str] = ()) -> list[Finding]:
+        """``addresses``: those that mail is sent from; else those that DNS gives for our host.
 
-    async def _guarded(
-        self, name: str, look: Callable[..., Awaitable[tuple[Level, str]]], *args: object
-    ) -> Finding:
+        All is asked at once: a resolver that does not answer costs its timeout once.
+        """
+        async with asyncio.TaskGroup() as tasks:
+
+            def look(name: str, at: Look, *args: object) -> asyncio.Task[Finding]:
+                return tasks.create_task(self._guarded(name, at, *args))
+
+            ours = tasks.create_task(self._ours())
+            sending = tasks.create_task(_sending(addresses, ours))
+            first = [look("MX", self._mx), look(self._around.hostname, self._host, ours)]
+            rest = [
+                look("SPF", self._spf, sending),
+                *(look(f"DKIM {key.selector}", self._dkim, key) for key in self._domain.keys),
+                look("DMARC", self._dmarc),
+                look("TLS-RPT", self._optional, "_smtp._tls", b"v=TLSRPTv1"),
+                look("MTA-STS", self._optional, "_mta-sts", b"v=STSv1"),
+            ]
+            reverse = [look(f"PTR {address}", self._ptr, address) for address in await sending]
+        return [task.result() for task in (*first, *reverse, *rest)]
+
+    async def _ours(self) -> list[str] | LookupFailed:
+        try:
+            return await _found(self._resolver.addresses(self._around.hostname))
+        except LookupFailed as error:
+            return error
+
+    async def _guarded(self, name: str, look: Look, *args: object) -> Finding:
         try:
             return Finding(name, *await look(*args))
         except LookupFailed as error:
@@ -78,9 +88,10 @@ class Check:
             return "ok", f"{ours}" + (f", besides {', '.join(others)}" if others else "")
         return "problem", f"mail goes to {', '.join(hosts)}, not to {ours} - {add}"
 
-    async def _host(self) -> tuple[Level, str]:
-        hostname = self._around.hostname
-        found = await _found(self._resolver.addresses(hostname))
+    async def _host(self, ours: Awaitable[list[str] | LookupFailed]) -> tuple[Level, str]:
+        hostname, found = self._around.hostname, await ours
+        if isinstance(found, LookupFailed):
+            raise found
         if not found:
             return (
                 "problem",
@@ -100,7 +111,7 @@ class Check:
                 return "ok", name
         return bad, f"{', '.join(names)} does not lead back to the address - {remedy}"
 
-    async def _spf(self, addresses: Sequence[str]) -> tuple[Level, str]:
+    async def _spf(self, sending: Awaitable[Sequence[str]]) -> tuple[Level, str]:
         name = self._domain.name
         wanted = self._record(name)
         policies = [text for text in await self._texts(name) if re.match(r"(?i)v=spf1( |\Z)", text)]
@@ -112,7 +123,7 @@ class Check:
         terms = policy.split()[1:]
         if re.search(r"(?i)(?:^| )\+?all(?:$| )", policy):
             return "problem", f"{policy!r} lets every host send for the domain - end it in -all"
-        if self._allows(terms, addresses):
+        if self._allows(terms, await sending):
             return "ok", policy
         if any(_INDIRECT.match(term) for term in terms):
             return "warning", f"{policy!r} may allow this host by what it refers to - look there"
@@ -120,8 +131,10 @@ class Check:
 
     def _allows(self, terms: Sequence[str], addresses: Sequence[str]) -> bool:
         """Whether our host, or each of our addresses, is named; ``mx`` is right once the MX is."""
-        sender = self._around.smart_host or self._around.hostname
-        hosts = {"mx", "+mx", f"a:{sender}", f"+a:{sender}"}
+        sender = mechanism(self._around.smart_host or self._around.hostname)
+        if sender.startswith("ip"):
+            addresses = [sender.partition(":")[2]]
+        hosts = {"mx", "+mx", sender, f"+{sender}"}
         if self._around.smart_host is not None:
             hosts -= {"mx", "+mx"}
         if hosts & {term.lower() for term in terms}:
@@ -192,6 +205,13 @@ def is_key(text: str, key: Key) -> bool:
     return all(
         tag(text, name, default) == tag(key.record, name, "") for name, default in (("k", "rsa"), ("p", ""))
     )
+
+
+async def _sending(given: Sequence[str], ours: Awaitable[list[str] | LookupFailed]) -> Sequence[str]:
+    if given:
+        return given
+    found = await ours
+    return [] if isinstance(found, LookupFailed) else found
 
 
 async def _found(question: Awaitable[list[T]]) -> list[T]:

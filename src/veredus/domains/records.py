@@ -1,5 +1,6 @@
 """The DNS records that a domain of this server should have, and how they are written down."""
 
+import ipaddress
 from collections.abc import Iterator
 from typing import Literal
 from urllib.parse import urlsplit
@@ -59,7 +60,7 @@ def records(domain: Domain, around: Surroundings) -> list[Record]:
 def _mail(domain: Domain, around: Surroundings) -> Iterator[Record]:
     name = domain.name
     yield Record(name, "MX", f"10 {around.hostname}.", True, "where mail for the domain goes")
-    sender = "mx" if around.smart_host is None else f"mx a:{around.smart_host}"
+    sender = "mx" if around.smart_host is None else f"mx {mechanism(around.smart_host)}"
     ending = "-all" if around.smart_host is None else "~all"
     yield Record(name, "TXT", f"v=spf1 {sender} {ending}", True, "which hosts send for the domain (SPF)")
     for key in domain.keys:
@@ -68,6 +69,14 @@ def _mail(domain: Domain, around: Surroundings) -> Iterator[Record]:
             yield Record(where, "TXT", key.record, True, "the key that signs (DKIM)")
         elif key.status == "waiting":
             yield Record(where, "TXT", key.record, True, "the key that will sign next (DKIM)")
+
+
+def mechanism(host: str) -> str:
+    """Of SPF, for a host that is named or is an IP address (RFC 7208 §5.3, §5.6)."""
+    try:
+        return f"ip{ipaddress.ip_address(host).version}:{host}"
+    except ValueError:
+        return f"a:{host}"
 
 
 def _policies(domain: Domain) -> Iterator[Record]:

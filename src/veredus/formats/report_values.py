@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
 Action: TypeAlias = Literal["failed", "delayed", "delivered", "relayed", "expanded"]
+
+EXPIRED: Final = "5.4.7"
+"""The status of what was tried until its time was over (RFC 3463 §3.5)."""
 
 
 class Recipient(Struct, frozen=True, kw_only=True):

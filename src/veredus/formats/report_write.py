@@ -8,7 +8,7 @@ from typing import Final
 from veredus.formats.mime.build_content import Entity, leaf, multipart
 from veredus.formats.mime.build_headers import field, folded
 from veredus.formats.mime.header import split_header_block
-from veredus.formats.report_values import Mdn, Notice, Notification, Recipient
+from veredus.formats.report_values import EXPIRED, Mdn, Notice, Notification, Recipient
 
 MAX_RETURNED: Final = 256 * 1024
 """Octets of a message that are sent back with RET=FULL; of a larger one only the header (RFC 3461 §4.3)."""
@@ -224,15 +224,18 @@ def _explanation(notice: Notice, actions: Sequence[str], whole: bool) -> str:
         lines += [_LEADS[action], ""]
         for recipient in notice.recipients:
             if recipient.action == action:
-                lines += _of_recipient(recipient)
+                lines += _of_recipient(recipient, notice.arrived_at)
         lines += ["", *_what_next(action, notice.retry_until)]
     if "failed" in actions:
         lines.append("Your message is attached." if whole else "The header of your message is attached.")
     return "\r\n".join(lines).rstrip("\r\n") + "\r\n"
 
 
-def _of_recipient(recipient: Recipient) -> list[str]:
+def _of_recipient(recipient: Recipient, arrived_at: datetime | None) -> list[str]:
     lines = [f"  <{_seen(recipient.final_recipient)}>"]
+    if recipient.status == EXPIRED:
+        since = f" since {arrived_at:%Y-%m-%d %H:%M} UTC" if arrived_at else ""
+        lines.append(f"    It has waited{since}, and will not be tried again. The last answer was:")
     if recipient.diagnostic:
         said = f"{_seen(recipient.remote_mta)} said: " if recipient.remote_mta else ""
         lines.append(f"    {said}{_seen(recipient.diagnostic)}")

@@ -8,16 +8,15 @@ import asyncio
 import logging
 import os
 import socket
-import ssl
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from email.utils import formatdate
 from typing import Any, Protocol
 
-import structlog
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from veredus.certificates import CHECK_S, Certificate
 from veredus.http.exchange import Receive, Scope, Send
 from veredus.http.protocol import HttpProtocol
 from veredus.http.settings import Timeouts
@@ -25,9 +24,6 @@ from veredus.http.stream import Streams
 
 _BACKLOG = 2048
 _TLS_HANDSHAKE_S = 15
-_CERTIFICATE_CHECK_S = 60
-
-log = structlog.get_logger("veredus.http")
 
 
 class Application(Protocol):
@@ -48,7 +44,7 @@ class HttpServer:
         self._app = app
         self._timeouts = timeouts
         self._streams = Streams(timeouts)
-        self._certificate = _Certificate(*tls) if tls else None
+        self._certificate = Certificate(*tls, alpn=["http/1.1"]) if tls else None
         self._servers: list[asyncio.AbstractServer] = []
         self._state = ServerState()
         self._ticks = 0
@@ -179,7 +175,7 @@ class HttpServer:
         """Each second: the Date field (RFC 9110 §6.6.1); each minute: a renewed certificate."""
         self._set_default_headers()
         self._ticks += 1
-        if self._certificate is not None and self._ticks % _CERTIFICATE_CHECK_S == 0:
+        if self._certificate is not None and self._ticks % CHECK_S == 0:
             self._certificate.reload_if_changed()
         self._timer = loop.call_later(1, self._tick, loop)
 
@@ -187,36 +183,6 @@ class HttpServer:
         self._state.default_headers = [(b"date", formatdate(usegmt=True).encode("ascii"))]
         if self._is_closing:  # for uvicorn this also means to close behind the response
             self._state.default_headers.append((b"connection", b"close"))
-
-
-class _Certificate:
-    """A TLS context that takes up a renewed certificate without a restart."""
-
-    def __init__(self, certificate: str, key: str) -> None:
-        self._files = (certificate, key)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self.context.set_alpn_protocols(["http/1.1"])
-        try:
-            self.context.load_cert_chain(certificate, key)
-        except OSError as error:  # ssl.SSLError is one; it names neither file
-            problem = error.strerror or str(error)
-            raise OSError(error.errno, problem, f"tls.cert {certificate}, tls.key {key}") from error
-        self._seen = self._times()
-
-    def reload_if_changed(self) -> None:
-        """New connections use the new certificate; one that cannot be read leaves the old one in use."""
-        try:
-            times = self._times()
-            if times != self._seen:
-                self.context.load_cert_chain(*self._files)
-                self._seen = times
-                log.info("certificate reloaded", file=self._files[0])
-        except OSError as error:  # ssl.SSLError is one
-            log.error("certificate not reloaded", file=self._files[0], error=str(error))
-
-    def _times(self) -> list[int]:
-        return [os.stat(file).st_mtime_ns for file in self._files]
 
 
 async def serve(

@@ -5,9 +5,7 @@ the trash is not destroyed within the hour because it came a year ago, nor is a 
 somebody makes a rule for it.
 """
 
-from typing import Annotated
-
-from msgspec import Meta
+from typing import Final
 
 from veredus.conditions import Eq
 from veredus.ports import Table, Transaction
@@ -16,6 +14,7 @@ from veredus.wire.types import Id, JsonObject
 
 CAPABILITY = "urn:veredus:jmap:retention"
 TYPE = "RetentionRule"
+_MOST_DAYS: Final = 36_600
 # When a rule first found an Email in its Mailbox: {"id", "mailboxId", "emailId", "at": UTCDate}.
 FOUND = Table("RetentionFound", order="at", scalars=("mailboxId",), logged=False)
 
@@ -25,13 +24,22 @@ class RetentionRule(Object, kw_only=True):
 
     id: ServerSet[Id]
     mailbox_id: Immutable[Indexed[Id]]
-    days: Annotated[int, Meta(ge=1, le=36_600)]
+    days: int
 
 
 class _RuleHooks(Hooks):
     async def check_create(self, ctx: Access, tx: Transaction, record: JsonObject) -> None:
         if not await tx.get("Mailbox", [record["mailboxId"]], frozenset()):
             raise SetError.invalid_properties(["mailboxId"], "No such Mailbox.")
+        _check_days(record)
+
+    async def check_update(self, ctx: Access, tx: Transaction, old: JsonObject, new: JsonObject) -> None:
+        _check_days(new)
+
+
+def _check_days(record: JsonObject) -> None:
+    if not 1 <= record["days"] <= _MOST_DAYS:
+        raise SetError.invalid_properties(["days"], f"Must be 1 to {_MOST_DAYS:,}.")
 
 
 async def forget_rules(tx: Transaction, mailbox: Id) -> None:

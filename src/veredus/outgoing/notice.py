@@ -6,8 +6,8 @@ from datetime import datetime
 
 from veredus.formats.report import Notice
 from veredus.formats.report import Recipient as Reported
-from veredus.formats.report_values import Action
-from veredus.outgoing.records import LOCAL, Queued, Recipient
+from veredus.formats.report_values import EXPIRED, Action
+from veredus.outgoing.records import LOCAL, Queued, Recipient, place
 from veredus.wire.ids import new_id
 
 _STATUS = re.compile(r"[245]\d\d[ -]([245]\.\d{1,3}\.\d{1,3})\b")
@@ -38,7 +38,7 @@ def notice_of(row: Queued, told: Sequence[Recipient], hostname: str, now: dateti
     return Notice(
         hostname=hostname,
         to=row.sender.email,
-        recipients=tuple(_reported(row, recipient) for recipient in told),
+        recipients=tuple(_reported(row, recipient, now) for recipient in told),
         message_id=f"{new_id('d')}@{hostname}",
         date=now,
         envelope_id=parameters.get("ENVID"),
@@ -48,7 +48,7 @@ def notice_of(row: Queued, told: Sequence[Recipient], hostname: str, now: dateti
     )
 
 
-def _reported(row: Queued, recipient: Recipient) -> Reported:
+def _reported(row: Queued, recipient: Recipient, now: datetime) -> Reported:
     action: Action = "delayed" if recipient.state == "queued" else "failed"
     if recipient.state == "relayed":
         action = "delivered" if row.destination == LOCAL else "relayed"
@@ -57,10 +57,16 @@ def _reported(row: Queued, recipient: Recipient) -> Reported:
         final_recipient=recipient.email,
         original_recipient=original,
         action=action,
-        status=_status(action, recipient.reply),
+        status=EXPIRED if _is_expired(row, recipient, now) else _status(action, recipient.reply),
         diagnostic=recipient.reply or None,
         remote_mta=recipient.host or None,
     )
+
+
+def _is_expired(row: Queued, recipient: Recipient, now: datetime) -> bool:
+    """Whether it failed because the time was over, and nobody has refused it."""
+    is_over = row.expires <= place(row.destination, now)
+    return recipient.state == "failed" and recipient.reply.startswith("4") and is_over
 
 
 def _status(action: Action, reply: str) -> str:

@@ -14,7 +14,7 @@ from veredus.outgoing.attempt import give_up
 from veredus.outgoing.records import LOCAL, Destination, Queued
 from veredus.ports import Clock, Snapshot, Store, Transaction
 from veredus.wire.dates import utc_date
-from veredus.wire.types import Id, JsonObject
+from veredus.wire.types import Id, JsonObject, UTCDate
 
 _DROPPED = "554 5.7.0 Dropped by an administrator"
 
@@ -24,6 +24,13 @@ class Selected(Struct, frozen=True):
 
     ids: Sequence[Id] = ()
     destination: str | None = None
+
+
+class Retried(Struct, frozen=True):
+    """How many rows are due now, and how many are due only when their sender has said."""
+
+    due: int
+    later: int
 
 
 class Operations:
@@ -37,23 +44,27 @@ class Operations:
         async with self._store.read(self._account) as snapshot:
             found = await _find(snapshot, selected, limit)
             known = {one.id: one for one in await records.destinations(snapshot)}
-        return [_described(row, known.get(row.destination)) for row in found]
+        now = utc_date(self._clock.now())
+        return [_described(row, known.get(row.destination), now) for row in found]
 
-    async def retry(self, selected: Selected) -> int:
-        """Due now, whatever was waited for, and not on hold any more; how many rows.
+    async def retry(self, selected: Selected) -> Retried:
+        """Due now, whatever was waited for, and not on hold any more.
 
         What its sender has put off is due when the sender has said.
         """
         now = utc_date(self._clock.now())
+        dues = []
 
         async def change(tx: Transaction, row: Queued) -> None:
             due = max(now, row.send_at) if row.needs_release else now
+            dues.append(due)
             await records.change_row(tx, row.id, {"slot": records.place(row.destination, due)})
             known = await records.destination(tx, row.destination)
             if known is None or due < known.due or due == now:
                 await records.put_destination(tx, Destination(id=row.destination, due=due))
 
-        return await self._change(selected, change)
+        await self._change(selected, change)
+        return Retried(dues.count(now), len(dues) - dues.count(now))
 
     async def hold(self, selected: Selected) -> int:
         """Not tried until ``retry``; given up when its time is over, if nobody can be reached there."""
@@ -106,7 +117,7 @@ async def _find(snapshot: Snapshot, selected: Selected, limit: int | None) -> li
     return found[:limit]
 
 
-def _described(row: Queued, destination: Destination | None) -> JsonObject:
+def _described(row: Queued, destination: Destination | None, now: UTCDate) -> JsonObject:
     """For people and programs. ``waitsFor``: why it is not due although its time has come."""
     described: JsonObject = {
         "id": row.id,
@@ -126,7 +137,9 @@ def _described(row: Queued, destination: Destination | None) -> JsonObject:
     }
     if destination is not None and destination.failures:
         described["nextAttempt"] = None if row.is_on_hold else max(row.due, destination.due)
-        described["waitsFor"] = f"{destination.failures} failures: {destination.reply}"
+        if not row.needs_release or row.due <= now:  # else it waits for its sender's time
+            failures = "1 failure" if destination.failures == 1 else f"{destination.failures} failures"
+            described["waitsFor"] = f"{failures}: {destination.reply}"
     return described
 
 
