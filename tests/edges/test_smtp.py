@@ -3,7 +3,6 @@
 import asyncio
 import smtplib
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from self_signed import make_certificate
 from smtp_peer import TRANSACTION, Mailbag, Servers, greeted, port, run_on_uvloop
 from veredus.ports import Unavailable
 from veredus.reception import Envelope, Limits, Reply
@@ -183,15 +183,7 @@ async def test_a_delivery_goes_on_when_the_client_is_gone(bag: Mailbag, start: S
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    subprocess.run(
-        [*command.split(), "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
-        check=True,
-        capture_output=True,
-    )
-    return cert, key
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

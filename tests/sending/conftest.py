@@ -1,12 +1,15 @@
-"""A host that takes mail, and a server that sends to it."""
+"""A host that takes mail, a server that sends to it, and one to which programs submit."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from jmap import Jmap
 from sending.peer import Peer, peer
+from sending.submitter import Submitter, submitting
 from sending.world import World, world
+from veredus.app import App
 
 
 @pytest.fixture
@@ -19,3 +22,19 @@ async def smtp() -> AsyncIterator[Peer]:
 async def sender(tmp_path: Path, smtp: Peer) -> AsyncIterator[World]:
     async with world(tmp_path, smtp.url, connections=1) as it:
         yield it
+
+
+@pytest.fixture
+async def submitter(tmp_path: Path) -> AsyncIterator[Submitter]:
+    async with submitting(tmp_path) as submitter:
+        yield submitter
+
+
+@pytest.fixture
+def app(submitter: Submitter) -> App:
+    return submitter.app
+
+
+@pytest.fixture
+def alice(submitter: Submitter) -> Jmap:
+    return submitter.alice

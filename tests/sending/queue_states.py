@@ -21,5 +21,9 @@ async def failures(sender: World, count: int) -> bool:
     return [one.failures for one in await sender.destinations()] == [count]
 
 
+async def emails(sender: World, count: int) -> bool:
+    return len(await sender.inbox()) == count
+
+
 async def rests(sender: World, due: str) -> bool:
     return [one.due for one in await sender.destinations()] == [due]

@@ -7,6 +7,7 @@ import pytest
 
 import jmap
 from sending.peer import DROP, Peer, on, peer
+from sending.queue_states import attempts, emails, failures, queued
 from sending.world import World, world
 from veredus.formats.mime.message import parse
 from veredus.formats.report import parse_report
@@ -42,11 +43,11 @@ async def test_a_temporary_failure_is_tried_again_later_and_later(sender: World,
     smtp.rules.append(on("RCPT", "451 4.7.1 greylisted", times=2))
     async with sender.running():
         await sender.depart("bob@example.org")
-        await until(lambda: _attempts(sender, 1))
+        await until(lambda: attempts(sender, 1))
         sender.advance(seconds=299)
         assert (await sender.rows())[0].recipients[0].reply == "451 4.7.1 greylisted"
         sender.advance(seconds=2)
-        await until(lambda: _attempts(sender, 2))
+        await until(lambda: attempts(sender, 2))
         assert smtp.messages == []
         sender.advance(seconds=601)
         await sender.empty()
@@ -72,9 +73,9 @@ async def test_a_host_that_breaks_off_after_the_text_gets_it_once_more_at_most(
     smtp.rules.append(on("end", DROP))
     async with sender.running():
         await sender.depart("bob@example.org")
-        await until(lambda: _attempts(sender, 1))
+        await until(lambda: attempts(sender, 1))
         sender.advance(hours=1)
-        await until(lambda: _attempts(sender, 2))
+        await until(lambda: attempts(sender, 2))
         sender.advance(hours=1)
         await sender.empty()
     assert smtp.mails == 2
@@ -85,10 +86,10 @@ async def test_what_was_canceled_in_time_is_never_sent(sender: World, smtp: Peer
     async with sender.running():
         canceled = await sender.depart("bob@example.org", delay=10)
         kept = await sender.depart("carol@example.org", delay=10)
-        await until(lambda: _queued(sender, 2))
+        await until(lambda: queued(sender, 2))
         sender.advance(seconds=9)
         assert await sender.cancel(canceled)
-        await until(lambda: _queued(sender, 1))
+        await until(lambda: queued(sender, 1))
         assert smtp.messages == []
         sender.advance(seconds=1)
         await sender.empty()
@@ -99,7 +100,7 @@ async def test_what_was_canceled_in_time_is_never_sent(sender: World, smtp: Peer
 async def test_what_was_canceled_while_nobody_sent_is_never_sent(sender: World, smtp: Peer) -> None:
     canceled = await sender.depart("bob@example.org", delay=1)
     async with sender.running():
-        await until(lambda: _queued(sender, 1))
+        await until(lambda: queued(sender, 1))
     assert await sender.cancel(canceled)
     sender.advance(seconds=60)
     async with sender.running():
@@ -122,10 +123,10 @@ async def test_many_messages_for_a_dead_host_cost_an_attempt_and_a_row_each(tmp_
         for number in range(100):
             await sender.depart(f"r{number}@example.org")
         async with sender.running():
-            await until(lambda: _failures(sender, 1))
+            await until(lambda: failures(sender, 1))
             assert sender.queue.counts.unreachable == 1
             sender.advance(seconds=301)
-            await until(lambda: _failures(sender, 2))
+            await until(lambda: failures(sender, 2))
             assert sender.queue.counts.unreachable == 2
             assert len(await sender.rows()) == 100
 
@@ -135,11 +136,11 @@ async def test_what_is_late_is_told_of_and_what_is_over_comes_back(tmp_path: Pat
         url = gone.url
     async with world(tmp_path, url) as sender, sender.running():
         await sender.depart("bob@example.org")
-        await until(lambda: _failures(sender, 1))
+        await until(lambda: failures(sender, 1))
         sender.advance(hours=5)
-        await until(lambda: _emails(sender, 1))
+        await until(lambda: emails(sender, 1))
         sender.advance(days=1)
-        await until(lambda: _failures(sender, 3))
+        await until(lambda: failures(sender, 3))
         sender.advance(days=5)
         await sender.empty()
         late, over = await sender.inbox()
@@ -194,19 +195,3 @@ async def test_who_wants_to_hear_of_success_is_told_by_the_last_host_that_can(
         assert [(one.final_recipient, one.action) for one in report.recipients] == [
             ("bob@example.org", "relayed")
         ]
-
-
-async def _attempts(sender: World, count: int) -> bool:
-    return [row.attempts for row in await sender.rows()] == [count]
-
-
-async def _queued(sender: World, count: int) -> bool:
-    return len(await sender.rows()) == count
-
-
-async def _failures(sender: World, count: int) -> bool:
-    return [one.failures for one in await sender.destinations()] == [count]
-
-
-async def _emails(sender: World, count: int) -> bool:
-    return len(await sender.inbox()) == count

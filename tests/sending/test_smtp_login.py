@@ -4,15 +4,15 @@ import asyncio
 import smtplib
 import socket
 import ssl
-import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import structlog
 
 from jmap import Jmap
-from sending.submitter import PASSWORD, TEXT, Submitter, departures, submitting
+from self_signed import make_certificate
+from sending.submitter import PASSWORD, TEXT, Submitter, departures
 from veredus.app import App
 from veredus.cli.workers.listening import Listening
 from veredus.config.mail_settings import Lmtp, Outgoing, Submission
@@ -29,33 +29,6 @@ from veredus.smtp.submission import serve as serve_submission
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return make_certificate(tmp_path_factory.mktemp("tls"))
-
-
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    subprocess.run(
-        [*command.split(), "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
-        check=True,
-        capture_output=True,
-    )
-    return cert, key
-
-
-@pytest.fixture
-async def submitter(tmp_path: Path) -> AsyncIterator[Submitter]:
-    async with submitting(tmp_path) as submitter:
-        yield submitter
-
-
-@pytest.fixture
-def app(submitter: Submitter) -> App:
-    return submitter.app
-
-
-@pytest.fixture
-def alice(submitter: Submitter) -> Jmap:
-    return submitter.alice
 
 
 def configure(app: App, **sections: object) -> None:

@@ -1,34 +1,16 @@
 """Message submission over real sockets: what is taken from users, and what leaves (RFC 6409)."""
 
 import smtplib
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from email import message_from_bytes
-from pathlib import Path
 
 import pytest
 
 from jmap import Jmap
-from sending.submitter import TEXT, Submitter, departures, only, submitting
+from sending.submitter import TEXT, Submitter, departures, only
 from veredus.app import App
 from veredus.delivery.submitted import Policy
 from veredus.reception import Limits
-
-
-@pytest.fixture
-async def submitter(tmp_path: Path) -> AsyncIterator[Submitter]:
-    async with submitting(tmp_path) as submitter:
-        yield submitter
-
-
-@pytest.fixture
-def app(submitter: Submitter) -> App:
-    return submitter.app
-
-
-@pytest.fixture
-def alice(submitter: Submitter) -> Jmap:
-    return submitter.alice
 
 
 async def test_smtplib_submits(alice: Jmap, submitter: Submitter) -> None:
