@@ -101,20 +101,40 @@ async def test_what_fails_here_breaks_off_no_message_that_is_on_its_way(
     assert [email["subject"] for email in await sender.inbox()] == ["Hello"]
 
 
-async def test_a_message_that_we_cannot_handle_holds_up_no_other(sender: World, smtp: Peer) -> None:
-    class Broken:
-        async def has(self, domain: str) -> bool:
-            return False
+class BrokenKeys:
+    """Domains whose keys trip a mistake of ours."""
 
-        async def sign(self, domain: str, message: bytes) -> bytes:
-            if domain == "broken.example":
-                raise ValueError("a mistake of ours")
-            return b""
+    async def has(self, domain: str) -> bool:
+        return False
 
-    real, sender.app.domains = sender.app.domains, Broken()  # type: ignore[assignment]
+    async def sign(self, domain: str, message: bytes) -> bytes:
+        if domain == "broken.example":
+            raise ValueError("a mistake of ours")
+        return b""
+
+
+_BROKEN = MESSAGE.replace(b"alice@example.com", b"alice@broken.example")
+
+
+async def test_a_message_that_we_cannot_handle_comes_back_when_its_time_is_over(
+    sender: World, smtp: Peer
+) -> None:
+    sender.app.domains = BrokenKeys()  # type: ignore[assignment]
     sender.queue = queue_of(sender.app, sender.inbound)
     async with sender.running():
-        await sender.depart(_BOB, message=MESSAGE.replace(b"alice@example.com", b"alice@broken.example"))
+        await sender.depart(_BOB, message=_BROKEN)
+        await until(lambda: attempts(sender, 1))
+        sender.advance(days=6)
+        await sender.empty()
+    assert smtp.messages == []
+    assert [email["subject"] for email in await sender.inbox()] == ["Your message could not be delivered"]
+
+
+async def test_a_message_that_we_cannot_handle_holds_up_no_other(sender: World, smtp: Peer) -> None:
+    real, sender.app.domains = sender.app.domains, BrokenKeys()  # type: ignore[assignment]
+    sender.queue = queue_of(sender.app, sender.inbound)
+    async with sender.running():
+        await sender.depart(_BOB, message=_BROKEN)
         await sender.depart(_CAROL)
         await smtp.got(1)
         await until(lambda: attempts(sender, 1))

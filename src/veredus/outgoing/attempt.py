@@ -118,8 +118,12 @@ async def _remember(tools: Tools, row: Queued) -> None:
 
 
 async def put_aside(tools: Tools, row: Queued) -> None:
-    """After a mistake of ours: later, so that it holds up no other message."""
+    """After a mistake of ours: later, so that it holds up no other message; it fails when its time is over."""
     row.attempts += 1
+    if row.waiting() and is_over(row, tools.clock.now()):
+        give_up(row, "554 5.3.0 This server cannot handle the message")
+        await tools.ledger.write(lambda tx: _store(tx, row))
+        return
     slot = records.place(row.destination, tools.clock.now() + tools.back_off.after(row.attempts))
 
     async def change(tx: Transaction) -> None:

@@ -1,6 +1,6 @@
 """From the log into the queue: what has left an account, and what was canceled."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -15,6 +15,8 @@ from veredus.reception.delivery import described
 from veredus.wire.types import Id
 
 _AT_ONCE = 200
+# In one transaction; more only if they are of one message.
+_MOST_ROWS = 1000
 # Octets of a domain (RFC 5321 §4.5.3.1.2), and of what an index takes; what is longer is nowhere found.
 _LONGEST = 255
 
@@ -59,13 +61,23 @@ class Intake:
     async def take(self, lease: Lease) -> bool:
         """A page of the log; whether there may be more."""
         cursor = await self._known()
-        changes, after = await self._store.feed(cursor, _AT_ONCE, (outbox.TYPE,))
-        if changes:
-            await self._enter(
-                changes, Place(after=after.position, before=cursor.position, first=changes[0].id), lease
-            )
+        limit = _AT_ONCE
+        while True:
+            changes, after = await self._store.feed(cursor, limit, (outbox.TYPE,))
+            new = await self._rows_of(changes)
+            if len(new) <= _MOST_ROWS or limit == 1:
+                break
+            limit = max(1, limit // 8)  # few messages may have many recipients
+        canceled = {
+            change.id for change in changes if change.kind == "destroyed" and change.id not in self.ended
+        }
+        if new or canceled:
+            place = Place(after=after.position, before=cursor.position, first=changes[0].id)
+            await self._enter(new, canceled, place, lease)
+        # Else the stored cursor may stay behind: all this is found once more then, and nothing follows.
+        self.ended.difference_update(change.id for change in changes)
         self._cursor = after
-        return len(changes) == _AT_ONCE
+        return len(changes) == limit
 
     async def _known(self) -> Cursor:
         if self._cursor is None:
@@ -83,18 +95,16 @@ class Intake:
             return False
         return bool(changes) and changes[0].id == place.first
 
-    async def _enter(self, changes: Sequence[Change], place: Place, lease: Lease) -> None:
+    async def _rows_of(self, changes: Sequence[Change]) -> list[Queued]:
         by_account: dict[Id, dict[Id, None]] = {}
-        canceled: set[Id] = set()
         for change in changes:
             if change.kind == "created":
                 by_account.setdefault(change.account, {})[change.id] = None
-            elif change.kind == "destroyed" and change.id not in self.ended:
-                canceled.add(change.id)
-            self.ended.discard(change.id)
-        if not by_account and not canceled:
-            return  # the stored cursor may stay behind: all this is found once more then, and nothing follows
-        new = [row for account, ids in by_account.items() for row in await self._new(account, list(ids))]
+        return [row for account, ids in by_account.items() for row in await self._new(account, list(ids))]
+
+    async def _enter(
+        self, new: Sequence[Queued], canceled: Collection[Id], place: Place, lease: Lease
+    ) -> None:
         async with self._store.write(self._account, lease) as tx:
             # Of a message that is queued already some rows may be done and gone.
             known = {it.departure for it in await records.of_departures(tx, {row.departure for row in new})}

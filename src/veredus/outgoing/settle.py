@@ -22,7 +22,8 @@ from veredus.outgoing import records
 from veredus.outgoing.attempt import Tools
 from veredus.outgoing.notice import is_to_be_told, notice_of, notify
 from veredus.outgoing.records import LOCAL, Queued, State
-from veredus.ports import Address, Blob, BlobStore, Transaction
+from veredus.ports import Address, Blob, BlobStore, Transaction, Unavailable
+from veredus.reception.delivery import described
 from veredus.wire.dates import utc_date
 from veredus.wire.types import Id, JsonObject
 
@@ -103,6 +104,16 @@ class Settling:
 
     # ------------------------------------------------------------ reports
 
+    async def _original(self, row: Queued) -> bytes:
+        """What is sent back with a report; nothing where there is a mistake of ours in the way."""
+        try:
+            return await self._tools.messages.load(row.blob_id, row.origin) or b""
+        except Unavailable:
+            raise
+        except Exception as error:
+            log.error("a report goes without its message", message=row.id, **described(error))
+            return b""
+
     async def _tell_sender(self, row: Queued, now: datetime) -> list[Departure]:
         """A report, if one is due: into the sender's mailbox here, or on its way to another host."""
         told = [recipient for recipient in row.recipients if is_to_be_told(row, recipient)]
@@ -112,8 +123,7 @@ class Settling:
             told += [recipient for recipient in row.waiting() if "DELAY" in notify(recipient, ("DELAY",))]
         if not told or not row.sender.email or row.is_silent:
             return []
-        original = await self._tools.messages.load(row.blob_id, row.origin) or b""
-        report = write_dsn(notice_of(row, told, self._hostname, now), original)
+        report = write_dsn(notice_of(row, told, self._hostname, now), await self._original(row))
         is_here = await self._report(row.sender.email, report)
         log.info("the sender gets a report", message=row.id, recipients=len(told))
         for recipient in told:
