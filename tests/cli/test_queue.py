@@ -7,7 +7,7 @@ from cli.running import Runner
 from veredus.app import open_app
 from veredus.config.settings import Config
 from veredus.outgoing import records
-from veredus.outgoing.records import Queued, Recipient
+from veredus.outgoing.records import Destination, Queued, Recipient
 from veredus.ports import Address
 
 
@@ -39,3 +39,23 @@ def test_retry_says_how_many_are_due_and_how_many_their_senders_have_put_off(
         "1 waits for the time that the sender has set.",
     ]
     assert run("queue", "retry", "q2").out == "1 waits for the time that the sender has set.\n"
+
+
+def test_doctor_names_destinations_that_are_not_reached_and_mail_that_is_not_signed(
+    run: Runner, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        async with open_app(Config(data_dir=tmp_path / "data")) as app, app.store.write("system") as tx:
+            await records.put_row(tx, _row("q1", "2500-01-01T00:00:00Z", needs_release=False))
+            dead = Destination(
+                id="dead.example", due="2500-01-01T00:00:00Z", failures=7, reply="451 4.4.1 no"
+            )
+            await records.put_destination(tx, dead)
+
+    asyncio.run(main())
+    found = {one["name"]: one for one in run("doctor", "--json").json}
+    assert found["queue"]["level"] == found["dkim"]["level"] == "warning"
+    assert "dead.example: 7 attempts reached nobody (451 4.4.1 no)" in found["queue"]["text"]
+    run("domain", "add", "example.com")
+    found = {one["name"]: one for one in run("doctor", "--json").json}
+    assert found["dkim"]["text"].startswith("example.com: signed")

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
+from veredus.cli.doctor_mail import mail
 from veredus.cli.finding import Finding
 from veredus.cli.remedies import remedy
 from veredus.ports import Unavailable
@@ -42,27 +43,30 @@ async def database(config: "Config") -> AsyncIterator[Finding]:
         text = "; ".join(status.pending)
         yield Finding("database", "warning", f"the next start will {text} - `veredus db migrate --dry-run`")
     else:
-        yield await _opens(config, status)
+        for finding in await _opens(config, status):
+            yield finding
     if status.server is not None:
         for finding in _server(config, status):
             yield finding
 
 
-async def _opens(config: "Config", status: "StoreStatus") -> Finding:
-    """Whether everything that works on it comes up."""
+async def _opens(config: "Config", status: "StoreStatus") -> list[Finding]:
+    """Whether everything that works on it comes up, and what is found in it of mail."""
     from veredus.app import open_app
 
+    of_mail: list[Finding] = []
     try:
         async with asyncio.timeout(_PATIENCE_S), open_app(config) as opened:
             found = await opened.ready()
+            of_mail = await mail(opened)
     except Unavailable as error:  # of the database, of blobs or of the bus
-        return Finding("database", "problem", f"no server starts on it: {error}{remedy(error)}")
+        return [Finding("database", "problem", f"no server starts on it: {error}{remedy(error)}")]
     except Exception as error:  # whatever it is, it is the finding
         found = [f"{type(error).__name__}: {error}"]
     if found:
-        return Finding("database", "problem", f"{'; '.join(found)} - see docs/backup.md for restoring one")
+        return [Finding("database", "problem", f"{'; '.join(found)} - see docs/backup.md for restoring one")]
     where = f"{status.software}, {status.place}: opens"
-    return Finding("database", "ok", f"{where}; `veredus db check` looks closer")
+    return [Finding("database", "ok", f"{where}; `veredus db check` looks closer"), *of_mail]
 
 
 def _server(config: "Config", status: "StoreStatus") -> Iterator[Finding]:

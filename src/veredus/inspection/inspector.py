@@ -75,10 +75,7 @@ class Inspector:
 
     def problem(self) -> str | None:
         """Why it cannot do what is asked of it, with the remedy; None: it can."""
-        if self._checks == "off" or all(map(importlib.util.find_spec, _EXTRA)):
-            return None
-        needed = "and that needs: pip install 'veredus[checks]'"
-        return f'incoming.check_senders is "{self._checks}", {needed}'
+        return missing_extra(self._checks)
 
     async def close(self) -> None:
         if self._filter is not None:
@@ -166,3 +163,10 @@ def _senders_check() -> Callable[[Resolver, Envelope, bytes], Awaitable["Checked
 
     suffixes()
     return check
+
+
+def missing_extra(checks: Where) -> str | None:
+    """Why senders cannot be checked, with the remedy; None: they can, or need not."""
+    if checks == "off" or all(map(importlib.util.find_spec, _EXTRA)):
+        return None
+    return f"incoming.check_senders is \"{checks}\", and that needs: pip install 'veredus[checks]'"

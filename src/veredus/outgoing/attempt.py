@@ -118,7 +118,7 @@ async def _remember(tools: Tools, row: Queued) -> None:
 
 
 async def put_aside(tools: Tools, row: Queued) -> None:
-    """After a mistake of ours: later, so that it holds up no other message; it fails when its time is over."""
+    """After a mistake of ours: later, so that it holds up no other message. In the end it fails."""
     row.attempts += 1
     if row.waiting() and is_over(row, tools.clock.now()):
         give_up(row, "554 5.3.0 This server cannot handle the message")

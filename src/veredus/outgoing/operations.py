@@ -47,6 +47,11 @@ class Operations:
         now = utc_date(self._clock.now())
         return [_described(row, known.get(row.destination), now) for row in found]
 
+    async def overview(self) -> tuple[int, list[Destination]]:
+        """How many rows there are, and their destinations."""
+        async with self._store.read(self._account) as snapshot:
+            return await snapshot.count(records.QUEUED), await records.destinations(snapshot)
+
     async def retry(self, selected: Selected) -> Retried:
         """Due now, whatever was waited for, and not on hold any more.
 
