@@ -23,7 +23,7 @@ _TRIES = 5
 async def set_records(ctx: Access, type: DataType, args: SetArguments) -> JsonObject:
     """Create, update and destroy records, each as a whole or not at all."""
     asked = len(args.create or ()) + len(args.update or ()) + len(args.destroy or ())
-    if asked > ctx.limit("maxObjectsInSet"):
+    if max(asked, args.implied()) > ctx.limit("maxObjectsInSet"):
         raise MethodError.request_too_large(f"At most {ctx.limit('maxObjectsInSet')} records in one call.")
     failed: dict[Operation, SetError] = {}
     drafts = {name: Draft(given) for name, given in (args.create or {}).items()}

@@ -39,6 +39,10 @@ class SetArguments(AccountArguments, kw_only=True):
     update: dict[str, JsonObject] | None = None
     destroy: list[str] | None = None
 
+    def implied(self) -> int:
+        """How many records a call that follows this one may touch: too many for it are too many here."""
+        return 0
+
 
 class CopyArguments(AccountArguments, kw_only=True):
     """Foo/copy (§5.4)."""

@@ -229,6 +229,22 @@ async def test_without_success_there_is_no_implicit_call(sender: Jmap) -> None:
 
 
 @rfc("8621", "7.5")
+async def test_more_emails_than_the_implicit_call_may_change_are_refused_before_anything_leaves(
+    sender: Jmap,
+) -> None:
+    email = await draft(sender)
+    create = {"k": await wanted(sender, email)}
+    error = await sender.error(
+        "EmailSubmission/set",
+        create=create,
+        onSuccessUpdateEmail={f"s{n}": {} for n in range(600)},
+        onSuccessDestroyEmail=[f"s{n}" for n in range(600)],
+    )
+    assert error["type"] == "requestTooLarge"
+    assert await departures(sender) == 0
+
+
+@rfc("8621", "7.5")
 @must
 async def test_the_implicit_call_is_part_of_the_submission_capability(sender: Jmap) -> None:
     email = await draft(sender)

@@ -25,6 +25,10 @@ class SubmissionSetArguments(SetArguments, kw_only=True):
     on_success_update_email: dict[str, JsonObject] | None = None
     on_success_destroy_email: list[str] | None = None
 
+    def implied(self) -> int:
+        """The Email/set must not fail once the messages have left."""
+        return len(self.on_success_update_email or ()) + len(self.on_success_destroy_email or ())
+
 
 def _one_of(property: str) -> Filter:
     def build(value: Any) -> Condition:
