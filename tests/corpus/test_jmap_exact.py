@@ -26,7 +26,6 @@ CASES: dict[str, Any] = (
 )
 # Where James goes its own way or does more than RFC 8621, and we do not follow.
 _HTML = "James gives the text of an HTML part as its value; §4.1.4: the content as it is"
-_MDN = "MDN/parse (RFC 9007) is not there"
 OURS: dict[str, str] = {
     "EmailGetMethodContract.bodyStructureForSimpleMultipart": "a multipart has no octets of its own: size 0",
     "EmailGetMethodContract.textBodyValuesForSimpleMultipart": _HTML,
@@ -41,8 +40,6 @@ OURS: dict[str, str] = {
         "§4.4.1: text SHOULD look inside any text/* part",
     "EmailQueryMethodContract.inMailboxOtherThanFilterShouldAcceptSharedMailboxesWhenExtension":
         "an extension of James: mailboxes of other accounts in one's own",
-    "MDNParseMethodContract.parseShouldAcceptSeveralIds": _MDN,
-    "MDNParseMethodContract.parseShouldSuccessWithMDNHasMinimalProperties": _MDN,
 }  # fmt: skip
 AT = "2014-10-30T14:12:00Z"
 AFTER = "2014-10-15T00:00:00Z"
@@ -191,12 +188,13 @@ async def test_the_case_holds(name: str, tmp_path: Path) -> None:
     if name in OURS:
         pytest.xfail(OURS[name])
     case = CASES[name]
-    quota = Quota(default_messages=0) if "EnforceQuotas" in name else None
+    quota = Quota(default_messages=0) if "EnforceQuotas" in name else Quota()
     async with open_server("memory", tmp_path, quota=quota) as app:
         jmap, other = await new_user(app, "bob@example.com"), await new_user(app, "andre@example.com")
         if name.endswith("WhenDelegated"):
             await app.accounts.grant("bob@example.com", other.account, "read")
             app.directory.drop()
+        jmap.using.append("urn:ietf:params:jmap:mdn")
         player = Player(case, jmap, other)
         await player.prepare()
         assert await player.play() == []
