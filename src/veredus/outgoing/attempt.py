@@ -32,6 +32,7 @@ log = structlog.get_logger("veredus.outgoing")
 # Delivers here: the fate of each recipient.
 Deliver = Callable[[Parcel], Awaitable[Mapping[str, Fate]]]
 
+_NOT_KNOWN = "450 4.4.2 It is not known whether the message was taken"
 _GONE = Fate("failed", "554 5.3.0 The message is no longer there")
 # Between two attempts to store what became of a message.
 _AGAIN_S = 0.5
@@ -86,9 +87,9 @@ async def attempt(tools: Tools, row: Queued) -> Queued | None:
     if row.needs_release and not await _release(tools, row):
         await tools.ledger.write(lambda tx: records.delete_rows(tx, [row.id]))
         return None
-    if row.doubts and not await _may_repeat(tools, row):
-        return row
     waiting = row.waiting()
+    if waiting and row.doubts and not await _may_repeat(tools, row):
+        return row
     if waiting:
         doubts = row.doubts
         try:
@@ -155,10 +156,7 @@ async def _may_repeat(tools: Tools, row: Queued) -> bool:
         return True
     log.error("attempts were broken off twice: the message is not sent again", message=row.id)
     for recipient in row.waiting():
-        recipient.state, recipient.reply = (
-            "unknown",
-            "450 4.4.2 It is not known whether the message was taken",
-        )
+        recipient.state, recipient.reply = "unknown", _NOT_KNOWN
     await tools.ledger.write(lambda tx: _store(tx, row))
     return False
 
