@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jmap import Jmap
+from push.peers import Authority
 from sending.peer import Peer, peer
 from sending.submitter import Submitter, submitting
 from sending.world import World, world
@@ -38,3 +39,9 @@ def app(submitter: Submitter) -> App:
 @pytest.fixture
 def alice(submitter: Submitter) -> Jmap:
     return submitter.alice
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Whom the relay believes."""
+    return Authority(tmp_path_factory.mktemp("authority"))

@@ -21,11 +21,6 @@ MX = "mx.example.org"
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
 def good(authority: Authority) -> ssl.SSLContext:
     return authority.context(MX, "mta-sts.example.org")
 

@@ -26,11 +26,6 @@ MX = "mx.example.org"
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
 def good(authority: Authority) -> ssl.SSLContext:
     """For a host that is what it says, by name and by address."""
     return authority.context(HOST, MX, "mta-sts.example.org")

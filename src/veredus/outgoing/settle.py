@@ -57,11 +57,7 @@ class Settling:
         for row in rows:
             by_account.setdefault(row.account, []).append(row)
         done = {row.id for row in rows if not row.waiting()}
-        async with self._tools.store.read(self._account) as snapshot:
-            siblings = await records.of_departures(
-                snapshot, {row.departure for row in rows if row.id in done}
-            )
-        unfinished = {row.departure for row in siblings if row.id not in done}
+        unfinished = await self._unfinished([row for row in rows if row.id in done and row.parts > 1], done)
         slots = asyncio.Semaphore(_ACCOUNTS_AT_ONCE)
         failed: dict[Id, Exception] = {}
 
@@ -76,6 +72,14 @@ class Settling:
         settled = [row for row in rows if row.id not in failed]
         await self._tools.ledger.write(lambda tx: self._close(tx, settled, done - failed.keys()))
         return failed
+
+    async def _unfinished(self, rows: Sequence[Queued], done: set[Id]) -> set[Id]:
+        """The messages of these rows that still wait for another destination."""
+        if not rows:
+            return set()
+        async with self._tools.store.read(self._account) as snapshot:
+            siblings = await records.of_departures(snapshot, {row.departure for row in rows})
+        return {row.departure for row in siblings if row.id not in done}
 
     async def _close(self, tx: Transaction, rows: Sequence[Queued], done: set[Id]) -> None:
         await records.delete_rows(tx, done)

@@ -1,29 +1,13 @@
 """RetentionRule, an extension of our own (docs/undelete.md): over JMAP, and what maintenance makes of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-import pytest
-
-from jmap import STORES, Jmap, message, new_user, open_server
-from kept import WEEK, consistent, maintain, use
+from jmap import Jmap, message
+from kept import WEEK, consistent, maintain
 from veredus.leases import hold
 from veredus.mail.retention import Retention
 from veredus.mail.undelete import Undelete
-
-
-@pytest.fixture
-async def alice(jmap: Jmap) -> Jmap:
-    return use(jmap)
-
-
-@pytest.fixture(params=STORES)
-async def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Jmap]:
-    """A user of each store, the one in memory too."""
-    async with open_server(request.param, tmp_path) as app:
-        yield use(await new_user(app))
 
 
 async def test_a_rule_takes_out_what_stays_too_long(anywhere: Jmap) -> None:

@@ -1,30 +1,16 @@
 """DestroyedEmail, an extension of our own (docs/undelete.md), over JMAP."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from jmap import STORES, Jmap, message, new_user, open_server
+from jmap import Jmap, message, new_user, open_server
 from kept import WEEK, consistent, destroyed, maintain, restore, use
 from veredus.app import App
 from veredus.config.kinds import Duration
 from veredus.config.mail_settings import Retention as RetentionSettings
 from veredus.config.settings import Quota
-
-
-@pytest.fixture
-async def alice(jmap: Jmap) -> Jmap:
-    return use(jmap)
-
-
-@pytest.fixture(params=STORES)
-async def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Jmap]:
-    """A user of each store, the one in memory too."""
-    async with open_server(request.param, tmp_path) as app:
-        yield use(await new_user(app))
-
 
 # ---------------------------------------------------------------- destroyed and restored
 
