@@ -13,8 +13,8 @@ from veredus.delivery.reports import link, report_in
 from veredus.delivery.terms import Terms
 from veredus.mail.email.admit import Admission
 from veredus.ports import BlobStore, Clock, Directory, Store, Unavailable
+from veredus.ports.trouble import described
 from veredus.reception import Envelope, Reply
-from veredus.reception.delivery import described
 from veredus.wire.dates import utc_date
 from veredus.wire.errors import SetError
 from veredus.wire.types import Id

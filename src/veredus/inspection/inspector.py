@@ -19,6 +19,7 @@ from veredus.inspection.fields import hops, without_claims
 from veredus.inspection.rspamd import Rspamd
 from veredus.inspection.spam import Opinion, SpamFilter, Unanswered, Verdict
 from veredus.inspection.spamd import SpamAssassin
+from veredus.ports.trouble import described
 from veredus.resolver import Resolver
 
 if TYPE_CHECKING:
@@ -139,8 +140,8 @@ class Inspector:
             return None
         try:
             return await self._check(self._resolver, envelope, message)
-        except Exception:  # the libraries read what strangers wrote; without them mail still comes in
-            log.exception("senders not checked", octets=len(message))
+        except Exception as error:  # libraries read what strangers wrote; without them mail still comes in
+            log.error("senders not checked", octets=len(message), **described(error))
             return None
 
     async def _spam(self, envelope: Envelope, message: bytes) -> Opinion | None:

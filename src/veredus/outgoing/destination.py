@@ -11,7 +11,7 @@ from veredus.outgoing import records
 from veredus.outgoing.attempt import Tools, attempt, give_up, is_over, put_aside
 from veredus.outgoing.records import Destination, Queued
 from veredus.ports import LeaseLost, Unavailable, Unreachable
-from veredus.reception.delivery import described
+from veredus.ports.trouble import described
 from veredus.wire.dates import utc_date
 from veredus.wire.types import Id
 

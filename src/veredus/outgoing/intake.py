@@ -11,7 +11,7 @@ from veredus.mail.outbox import Departure
 from veredus.outgoing import records
 from veredus.outgoing.records import Place, Queued, Recipient
 from veredus.ports import Address, Change, Cursor, Lease, Store, Unavailable
-from veredus.reception.delivery import described
+from veredus.ports.trouble import described
 from veredus.wire.types import Id
 
 _AT_ONCE = 200

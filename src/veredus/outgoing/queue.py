@@ -22,7 +22,7 @@ from veredus.outgoing.message import Messages, Sign
 from veredus.outgoing.settle import Report, Settling
 from veredus.outgoing.work import Work
 from veredus.ports import BlobStore, Clock, EventBus, Hint, Lease, LeaseLost, Relay, Store, Unavailable
-from veredus.reception.delivery import described
+from veredus.ports.trouble import described
 from veredus.wire.types import Id
 
 LEASE = "outgoing"

@@ -23,7 +23,7 @@ from veredus.outgoing.attempt import Tools
 from veredus.outgoing.notice import is_to_be_told, notice_of, notify
 from veredus.outgoing.records import LOCAL, Queued, State
 from veredus.ports import Address, Blob, BlobStore, Transaction, Unavailable
-from veredus.reception.delivery import described
+from veredus.ports.trouble import described
 from veredus.wire.dates import utc_date
 from veredus.wire.types import Id, JsonObject
 

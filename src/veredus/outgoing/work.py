@@ -10,7 +10,7 @@ from veredus.outgoing.destination import Serving
 from veredus.outgoing.records import Destination, Queued
 from veredus.outgoing.settle import Settling
 from veredus.ports import LeaseLost
-from veredus.reception.delivery import described
+from veredus.ports.trouble import described
 from veredus.wire.types import Id
 
 log = structlog.get_logger("veredus.outgoing")

@@ -17,7 +17,8 @@ from veredus.formats.smtp import (
     Session,
     TlsRequested,
 )
-from veredus.reception.delivery import Reception, described
+from veredus.ports.trouble import described
+from veredus.reception.delivery import Reception
 from veredus.reception.gate import Gate
 
 log = structlog.get_logger()

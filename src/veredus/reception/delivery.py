@@ -1,7 +1,6 @@
 """What reception asks of the rest of the server, and what it makes of the answers (RFC 5321 §6.1)."""
 
 import ssl
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from veredus.formats.smtp import (
     submission_trace,
     trace_headers,
 )
-from veredus.ports import Unavailable
+from veredus.ports.trouble import described
 
 log = structlog.get_logger()
 
@@ -99,14 +98,3 @@ class Reception:
             return submission_trace(envelope, self.hostname, id, self.now())
         only = envelope.recipients[0] if len(envelope.recipients) == 1 else None
         return trace_headers(envelope, self.hostname, id, self.now(), only)
-
-
-def described(error: Exception) -> dict[str, object]:
-    """Log fields of an exception: its type and the places it passed.
-
-    Its text, or the locals that a renderer adds, may quote a message. That of Unavailable does not: it says
-    which resource is lost, and why.
-    """
-    if isinstance(error, Unavailable):
-        return {"error": type(error).__name__, "reason": str(error)}
-    return {"error": type(error).__name__, "trace": traceback.format_tb(error.__traceback__)}

@@ -8,7 +8,8 @@ from typing import Protocol
 import structlog
 
 from veredus.formats.smtp import Login, LoginOffered, Reply, SenderOffered
-from veredus.reception.delivery import Delivery, described
+from veredus.ports.trouble import described
+from veredus.reception.delivery import Delivery
 
 log = structlog.get_logger()
 
